@@ -5,3 +5,4 @@
 pub mod ast;
 pub mod diag;
 pub mod ids;
+pub mod program;
