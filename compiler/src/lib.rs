@@ -1,1 +1,6 @@
-//! Gannet.
+//! The Gannet compiler: Program to Graph to Plan to machine code or WGSL.
+//! Law: it takes checked input and does no IO; what fails in here is a bug.
+#![deny(missing_docs)]
+
+pub mod graph;
+pub mod scalar;

@@ -64,7 +64,14 @@ impl Diagnostic {
     /// An error at a place.
     pub fn error(code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
         let span = span.into();
-        Diagnostic { code, severity: Severity::Error, span, message: message.into(), labels: Vec::new(), hints: Vec::new() }
+        Diagnostic {
+            code,
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            labels: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     /// Adds a remark at a place.

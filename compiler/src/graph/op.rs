@@ -1,0 +1,159 @@
+//! The operations of the Graph: one closed enum, each variant with its typing rule.
+//! Law: an operation is pure, and says nothing of positions: axes have names.
+
+use gannet_lang::program::{
+    At as ProgramAt, Axis, DimId, Dist, Elem, Fun, HyperId, InputId, ParamId, PointId, SiteId, StateId,
+};
+use smallvec::SmallVec;
+
+/// A set of axes, sorted.
+pub type Axes = SmallVec<[Axis; 4]>;
+
+/// A finite number by its bits, so that constants can be compared, ordered and hashed. Infinities are allowed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Num(u64);
+
+impl Num {
+    /// Of a number; -0 becomes 0, so that equal numbers are equal constants.
+    pub fn new(value: f64) -> Self {
+        Num((value + 0.0).to_bits())
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+impl std::fmt::Debug for Num {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.get())
+    }
+}
+
+/// Reductions of the Graph; the others of the Program (mean, var, logsumexp, count) are built from these.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Red {
+    Sum,
+    Prod,
+    Max,
+    Min,
+    Any,
+    All,
+    /// First index of the largest entry, over exactly one axis.
+    ArgMax,
+    /// First index of the smallest entry, over exactly one axis.
+    ArgMin,
+}
+
+/// What an axis of the operand of a `Read` (or of the result of a `Fiber`) becomes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum At {
+    /// `sum(coefficient * axis) + offset`, terms sorted by axis, no coefficient 0.
+    Affine {
+        /// Coefficient and axis.
+        terms: SmallVec<[(i64, Axis); 2]>,
+        /// The constant part.
+        offset: i64,
+    },
+    /// The whole-number operand at this position among the node's operands.
+    Arg(u8),
+}
+
+impl At {
+    /// A renaming to `axis`.
+    pub fn axis(axis: Axis) -> At {
+        At::Affine { terms: SmallVec::from_slice(&[(1, axis)]), offset: 0 }
+    }
+
+    /// The axis, if this is a renaming.
+    pub fn as_axis(&self) -> Option<Axis> {
+        match self {
+            At::Affine { terms, offset: 0 } if terms.len() == 1 && terms[0].0 == 1 => Some(terms[0].1),
+            _ => None,
+        }
+    }
+
+    /// From the Program's form; `arg` numbers the operand that a term becomes.
+    pub fn from_program(at: &ProgramAt, arg: u8) -> At {
+        match at {
+            ProgramAt::Affine { terms, offset } => {
+                let mut terms: SmallVec<[(i64, Axis); 2]> = terms.iter().copied().filter(|t| t.0 != 0).collect();
+                terms.sort_by_key(|t| t.1);
+                At::Affine { terms, offset: *offset }
+            }
+            ProgramAt::Term(_) => At::Arg(arg),
+        }
+    }
+}
+
+/// Axis and what it becomes, sorted by axis.
+pub type Subst = SmallVec<[(Axis, At); 2]>;
+
+/// One operation; its operands stand beside it in the [`super::Node`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    /// A data input: the type of the unit's input.
+    Input(InputId),
+    /// A parameter's value now.
+    Param(ParamId),
+    /// A state's value now.
+    State(StateId),
+    /// A hyperparameter: `real[]`.
+    Hyper(HyperId),
+    /// The step, from 1: `real[]`.
+    Step,
+    /// A number: `real[]`, or whole for `Elem::Int`.
+    Const(Num, Elem),
+    /// A dim's size: `real[]`.
+    Size(DimId),
+    /// `index[axis]`.
+    Iota(Axis),
+    /// Random numbers over the axes, entries numbered in row-major order of `axes` as listed.
+    Random(Dist, SiteId, SmallVec<[Axis; 4]>),
+    /// Entry by entry; axes: the union of the operands'. `Add` and `Mul` take two or more operands, sorted.
+    /// The graph has no `Sub` and no `Div` of reals: they are `Add` of `Neg` and `Mul` of `Recip`.
+    Map(Fun),
+    /// `x: [.. axes ..] -> [..]`.
+    Reduce(Red, Axes),
+    /// Sum over the axes of the product of two or more real operands (sorted): axes: the union without the summed ones.
+    /// Every summed axis occurs in at least one operand.
+    Contract(Axes),
+    /// `x` with axes substituted. Operands: `x`, then the index operands, then, if `guarded`, the value outside.
+    /// Axes: those of `x` not named, of the affine forms, of the index operands (and of the value outside).
+    Read {
+        /// Axis of `x` and what it becomes.
+        at: Subst,
+        /// Is the last operand the value outside?
+        guarded: bool,
+    },
+    /// The adjoint of `Read`: `result[j] = red over all entries of x along `over` with at(entry) = j of x`.
+    /// Operands: `x`, then the index operands. Axes: those of `x` without `over`, with the axes named in `at`.
+    /// Entries whose place lies outside the result are dropped; places that nothing reaches hold the neutral element
+    /// (0 for sums).
+    Fiber {
+        /// `Sum`, `Max`, `Min` ...
+        red: Red,
+        /// Axis of the result and where it is found.
+        at: Subst,
+        /// Axes of `x` (and of the index operands) that are reduced.
+        over: Axes,
+    },
+    /// The same value, at which a derivative is taken. Removed by differentiation.
+    Point(PointId),
+    /// Operands `of`, `wrt` (a `Param` or `Point`). See [`gannet_lang::program::Op::Grad`]. Removed by differentiation.
+    Grad {
+        /// Name in the result of each axis of `wrt`: (axis of wrt, its name), sorted by the first.
+        axes: SmallVec<[(Axis, Axis); 4]>,
+        /// Axes along which both are independent copies.
+        shared: Axes,
+    },
+    /// Operands: value, `inputs` inputs, cotangent point, `inputs` cotangents. Removed by differentiation.
+    Custom {
+        /// How many inputs.
+        inputs: u8,
+    },
+    /// The same value, without a gradient. Removed after differentiation.
+    Stop,
+}

@@ -1,0 +1,79 @@
+//! What every scalar function means, in f64: the one place that the constant folder, the reference evaluator and the
+//! tests share.
+
+use gannet_lang::program::Fun;
+
+/// The value of `fun` at `x` (truth values are 0 and 1, whole numbers are exact).
+pub fn eval(fun: Fun, x: &[f64]) -> f64 {
+    let truth = |b: bool| if b { 1.0 } else { 0.0 };
+    match fun {
+        Fun::Neg => -x[0],
+        Fun::Abs => x[0].abs(),
+        Fun::Sign => {
+            if x[0] > 0.0 {
+                1.0
+            } else if x[0] < 0.0 {
+                -1.0
+            } else {
+                x[0] * 0.0
+            }
+        }
+        Fun::Recip => 1.0 / x[0],
+        Fun::Exp => x[0].exp(),
+        Fun::Expm1 => x[0].exp_m1(),
+        Fun::Log => x[0].ln(),
+        Fun::Log1p => x[0].ln_1p(),
+        Fun::Sqrt => x[0].sqrt(),
+        Fun::Sin => x[0].sin(),
+        Fun::Cos => x[0].cos(),
+        Fun::Tan => x[0].tan(),
+        Fun::Tanh => x[0].tanh(),
+        Fun::Sigmoid => 1.0 / (1.0 + (-x[0]).exp()),
+        Fun::Softplus => x[0].max(0.0) + (-x[0].abs()).exp().ln_1p(),
+        Fun::Erf => libm::erf(x[0]),
+        Fun::Floor => x[0].floor(),
+        Fun::Ceil => x[0].ceil(),
+        Fun::Round => x[0].round_ties_even(),
+        Fun::Not => truth(x[0] == 0.0),
+        Fun::IsFinite => truth(x[0].is_finite()),
+        Fun::ToReal => x[0],
+        Fun::ToInt => x[0].trunc(),
+        Fun::Add => x.iter().sum(),
+        Fun::Mul => x.iter().product(),
+        Fun::Sub => x[0] - x[1],
+        Fun::Div => x[0] / x[1],
+        Fun::Pow => x[0].powf(x[1]),
+        Fun::Min => {
+            if x[1] < x[0] {
+                x[1]
+            } else {
+                x[0]
+            }
+        }
+        Fun::Max => {
+            if x[1] > x[0] {
+                x[1]
+            } else {
+                x[0]
+            }
+        }
+        Fun::Atan2 => x[0].atan2(x[1]),
+        Fun::IntDiv => (x[0] / x[1]).floor(),
+        Fun::Mod => x[0] - (x[0] / x[1]).floor() * x[1],
+        Fun::Lt => truth(x[0] < x[1]),
+        Fun::Le => truth(x[0] <= x[1]),
+        Fun::Gt => truth(x[0] > x[1]),
+        Fun::Ge => truth(x[0] >= x[1]),
+        Fun::Eq => truth(x[0] == x[1]),
+        Fun::Ne => truth(x[0] != x[1]),
+        Fun::And => truth(x[0] != 0.0 && x[1] != 0.0),
+        Fun::Or => truth(x[0] != 0.0 || x[1] != 0.0),
+        Fun::Select => {
+            if x[0] != 0.0 {
+                x[1]
+            } else {
+                x[2]
+            }
+        }
+    }
+}
