@@ -3,4 +3,5 @@
 #![deny(missing_docs)]
 
 pub mod graph;
+pub mod plan;
 pub mod scalar;

@@ -1,0 +1,333 @@
+//! The Plan: kernels, buffers and their order. Every choice is made here; the emitters make none.
+//! Law: kernels run one after the other in the order listed; a buffer is read only after what writes it.
+//!
+//! There are two kinds of kernels. A [`Traversal`] is a loop nest with a fused body of scalar instructions; its
+//! outermost loop may be split over threads at any place. A [`Contraction`] is a sum of products of two operands with an
+//! optional epilogue, a body run on finished tiles. Bodies are the same small loop language, [`Stmt`] and [`Inst`].
+
+use crate::graph::{Red, Tables};
+use gannet_lang::diag::Span;
+use gannet_lang::ids;
+use gannet_lang::program::{Axis, DimId, Dist, Fun, HyperId, InputId, Output, ParamId, SiteId, StateId};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+ids! {
+    /// A buffer.
+    BufferId = "b";
+    /// A scalar value in a kernel's body.
+    ValueId = "v";
+    /// A loop of a kernel.
+    LoopId = "l";
+}
+
+/// The type of a stored number or of a scalar value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// f32, or f64 when the plan computes in double precision.
+    Real,
+    /// i32.
+    Int,
+    /// One byte when stored, 0 or 1.
+    Bool,
+}
+
+/// A number of entries: a constant times sizes of dims that are known only when the plan is bound to data.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Extent {
+    /// The constant part (sizes of fixed dims are folded into it).
+    pub factor: i64,
+    /// Open dims, sorted; a dim may occur twice.
+    pub dims: SmallVec<[DimId; 2]>,
+}
+
+impl Extent {
+    /// A constant.
+    pub fn constant(factor: i64) -> Self {
+        Extent { factor, dims: SmallVec::new() }
+    }
+
+    /// The size of a dim.
+    pub fn of(dim: DimId, tables: &Tables) -> Self {
+        match tables.dims[dim.index()].size {
+            gannet_lang::program::Size::Fixed(n) => Extent::constant(n as i64),
+            _ => Extent { factor: 1, dims: SmallVec::from_slice(&[dim]) },
+        }
+    }
+
+    /// The product.
+    pub fn times(&self, other: &Extent) -> Extent {
+        let mut dims = self.dims.clone();
+        dims.extend(other.dims.iter().copied());
+        dims.sort();
+        Extent { factor: self.factor * other.factor, dims }
+    }
+
+    /// The value, given the sizes of all dims.
+    pub fn eval(&self, sizes: &[u64]) -> i64 {
+        self.dims.iter().fold(self.factor, |n, d| n * sizes[d.index()] as i64)
+    }
+
+    /// Is it this constant?
+    pub fn is(&self, n: i64) -> bool {
+        self.factor == n && (self.dims.is_empty() || n == 0)
+    }
+}
+
+/// Where a buffer's memory comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Home {
+    /// A data input, given by the caller.
+    Input(InputId),
+    /// A parameter's memory. A kernel that writes it overwrites the value now: the plan's order makes that safe.
+    Param(ParamId),
+    /// A state's memory, likewise.
+    State(StateId),
+    /// A result that the caller reads after the run.
+    Result,
+    /// Scratch in the arena, live from its first write to its last read.
+    Temp,
+}
+
+/// An array in memory.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// For dumps.
+    pub name: String,
+    /// Of one entry.
+    pub kind: Kind,
+    /// Row-major storage order.
+    pub axes: Vec<Axis>,
+    /// Extra entries that are no axis (blocks of a split reduction): multiplies the size, outermost.
+    pub blocks: Extent,
+    /// Where its memory comes from.
+    pub home: Home,
+}
+
+/// The number of an entry of a buffer: `sum(coefficient * index * stride) + sum(coefficient * stride)`.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Address {
+    /// Index, coefficient, stride.
+    pub terms: Vec<(Index, i64, Extent)>,
+    /// Constant parts: coefficient, stride.
+    pub offset: Vec<(i64, Extent)>,
+}
+
+/// A factor of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// A loop's counter.
+    Loop(LoopId),
+    /// A whole-number value (a gather).
+    Value(ValueId),
+}
+
+/// What computes a scalar value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inst {
+    /// A number of the value's kind.
+    Const(f64),
+    /// A loop's counter, `Kind::Int`.
+    Counter(LoopId),
+    /// A dim's size, as the value's kind.
+    Size(DimId),
+    /// A hyperparameter.
+    Hyper(HyperId),
+    /// The step.
+    Step,
+    /// The entry of the finished tile (in epilogues only).
+    Tile,
+    /// A stored number.
+    Load(BufferId, Address),
+    /// A scalar function; operands have the kinds that `graph::Op::Map` asks for. Add and Mul may have many operands.
+    Map(Fun, SmallVec<[ValueId; 3]>),
+    /// A draw; the address numbers the entry.
+    Random(Dist, SiteId, Address),
+}
+
+/// How far a loop runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Range {
+    /// `0..extent`.
+    Full(Extent),
+    /// One block: `outer*size .. min(outer*size + size, extent)`; a `Blocks` loop is `outer`.
+    Block {
+        /// The loop over blocks.
+        outer: LoopId,
+        /// Entries in a block.
+        size: i64,
+        /// All entries.
+        extent: Extent,
+    },
+    /// `0..ceil(extent / size)`: over blocks.
+    Blocks {
+        /// Entries in a block.
+        size: i64,
+        /// All entries.
+        extent: Extent,
+    },
+}
+
+/// How a loop runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One entry after the other.
+    Serial,
+    /// Lanes at a time: addresses are unit-stride or constant along it (others are gathered lane by lane); accumulators
+    /// have one partial result a lane, combined in a fixed order at the end. Statements and loops inside it are executed
+    /// for all lanes together, so no inner loop's range depends on this loop.
+    Vector,
+}
+
+/// A reduction over the iterations of a loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acc {
+    /// The result, defined after the loop.
+    pub result: ValueId,
+    /// How. For `ArgMax` and `ArgMin` the result is the counter of the first extremal entry.
+    pub red: Red,
+    /// What is reduced, defined inside the loop.
+    pub value: ValueId,
+}
+
+/// A statement of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stmt {
+    /// Defines a value, once.
+    Let(ValueId, Inst),
+    /// A loop.
+    Loop(Loop),
+    /// Writes an entry.
+    Store(BufferId, Address, ValueId),
+    /// `entry = red(entry, value)`: only where no two threads can meet (the parallel loop is part of the address).
+    Accumulate(Red, BufferId, Address, ValueId),
+}
+
+/// A loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    /// Its counter.
+    pub id: LoopId,
+    /// How far.
+    pub range: Range,
+    /// How.
+    pub mode: Mode,
+    /// Reductions over it.
+    pub accs: Vec<Acc>,
+    /// What is done each time.
+    pub body: Vec<Stmt>,
+}
+
+/// Names and kinds of a kernel's values and loops.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The kind of each value, by id.
+    pub values: Vec<Kind>,
+    /// A name for each loop, by id.
+    pub loops: Vec<String>,
+}
+
+/// A loop nest with a fused body.
+#[derive(Clone, Debug)]
+pub struct Traversal {
+    /// For dumps and profiles: the equations it computes.
+    pub name: String,
+    /// The source it comes from.
+    pub span: Span,
+    /// Kinds of values.
+    pub scope: Scope,
+    /// The outermost loop: no accumulators; threads take parts of its range. Bodies of different iterations touch
+    /// different entries.
+    pub outer: Loop,
+    /// May its range be split over threads? (`false` for scatters along it.)
+    pub parallel: bool,
+}
+
+/// An operand or result of a contraction: strides of each of the contraction's loops in it, in the order of `batch`,
+/// then of the two groups that it has.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Which buffer.
+    pub buffer: BufferId,
+    /// Stride along each batch axis (0 where the buffer lacks it).
+    pub batch: Vec<Extent>,
+    /// Strides along its first group: `m` for a and c, `k` for b.
+    pub rows: Vec<Extent>,
+    /// Strides along its second group: `k` for a, `n` for b and c.
+    pub columns: Vec<Extent>,
+}
+
+/// `c[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n]`, each of batch, m, n, k being zero or more axes.
+#[derive(Clone, Debug)]
+pub struct Contraction {
+    /// For dumps and profiles.
+    pub name: String,
+    /// The source it comes from.
+    pub span: Span,
+    /// Sizes of the batch axes.
+    pub batch: Vec<Extent>,
+    /// Sizes of the row axes.
+    pub m: Vec<Extent>,
+    /// Sizes of the column axes.
+    pub n: Vec<Extent>,
+    /// Sizes of the summed axes.
+    pub k: Vec<Extent>,
+    /// Left operand.
+    pub a: Access,
+    /// Right operand.
+    pub b: Access,
+    /// Where the sums are stored, unless the epilogue takes them.
+    pub c: Option<Access>,
+    /// What is done with finished tiles.
+    pub epilogue: Option<Epilogue>,
+}
+
+/// A body over the entries of a finished tile. Only where `batch` is empty and `m` and `n` have one (merged) axis each:
+/// their counters are the loops `m` and `n`.
+#[derive(Clone, Debug)]
+pub struct Epilogue {
+    /// Kinds of values.
+    pub scope: Scope,
+    /// The loop over rows (serial); its only statement besides row-wise values is the loop over columns (vector).
+    pub rows: Loop,
+    /// The counter of the columns' loop inside `rows`.
+    pub columns: LoopId,
+}
+
+/// A kernel.
+#[derive(Clone, Debug)]
+pub enum Kernel {
+    /// A loop nest.
+    Traversal(Traversal),
+    /// A sum of products.
+    Contraction(Contraction),
+}
+
+/// What runs: kernels over buffers.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the leaves are.
+    pub tables: Arc<Tables>,
+    /// Reals are f64.
+    pub double: bool,
+    /// All buffers.
+    pub buffers: Vec<Buffer>,
+    /// In the order in which they run.
+    pub kernels: Vec<Kernel>,
+    /// Outputs and where they are found after the run. Where an output's buffer has the home of that very parameter or
+    /// state, it is updated in place; where it has another one, the runtime copies it there after the last kernel.
+    pub outputs: Vec<(Output, BufferId)>,
+}
+
+impl Plan {
+    /// A buffer.
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// The number of entries of a buffer.
+    pub fn entries(&self, id: BufferId) -> Extent {
+        let buffer = self.buffer(id);
+        buffer.axes.iter().fold(buffer.blocks.clone(), |n, a| n.times(&Extent::of(a.dim, &self.tables)))
+    }
+}
