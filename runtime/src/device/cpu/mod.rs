@@ -1,0 +1,3 @@
+//! The CPU device: prebuilt code that compiled kernels call.
+
+pub mod contract;
