@@ -6,7 +6,7 @@ use crate::diag::Span;
 /// A name with the place where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ident {
-    /// The name, with Greek letters and signs as written.
+    /// The name; Greek letters stand by their names (`λ` is `lambda`).
     pub name: String,
     /// Where it stands.
     pub span: Span,
@@ -484,7 +484,8 @@ pub enum ExprKind {
     Field(Expr, Ident),
     /// `f{theta}`: `f` at other parameters.
     At(Expr, Expr),
-    /// `theta with { enc.w = Q }`, `x with [i] = v`.
+    /// `theta with { enc.w = Q }` (leaf and value), `x with [i, j] = v` (a `Stack` of the indices and the
+    /// value), `x with rewrites off` (two names).
     With(Expr, Vec<(Expr, Expr)>),
     /// `(a, b)`.
     Tuple(Vec<Expr>),

@@ -5,4 +5,7 @@
 pub mod ast;
 pub mod diag;
 pub mod ids;
+mod parse;
 pub mod program;
+
+pub use parse::parse;
