@@ -6,6 +6,8 @@ pub mod ast;
 pub mod diag;
 pub mod ids;
 mod parse;
+pub mod print;
 pub mod program;
+pub mod render;
 
 pub use parse::parse;

@@ -18,7 +18,7 @@ pub(super) fn position(error: &Error<Rule>) -> usize {
 }
 
 /// A diagnostic for pest's error.
-pub(super) fn diagnostic(file: FileId, text: &str, error: &Error<Rule>) -> Diagnostic {
+pub(super) fn diagnostic(file: FileId, source: &str, text: &str, error: &Error<Rule>) -> Diagnostic {
     let at = position(error);
     let found = token_at(text, at);
     let span = Span { file, start: at as u32, end: (at + found.len()) as u32 };
@@ -35,10 +35,19 @@ pub(super) fn diagnostic(file: FileId, text: &str, error: &Error<Rule>) -> Diagn
     let span = if found == "\n" { Span { end: span.start, ..span } } else { span };
     let label = if expected.is_empty() { "here".to_string() } else { format!("expected {expected}") };
     let d = Diagnostic::error(Code::G0001, span, message).label(span, label);
-    match hint(text, at, found) {
+    let goes_on = "the line above ends in an operator, so this line goes on with it".to_string();
+    let hint = if continues(source, text, at) { Some(goes_on) } else { hint(text, at, found, &expected) };
+    match hint {
         Some(hint) => d.hint(hint),
         None => d,
     }
+}
+
+/// Does the line of `at` go on with the one before because that ends in an operator?
+fn continues(source: &str, text: &str, at: usize) -> bool {
+    let Some(line_end) = source[..at].rfind('\n') else { return false };
+    let before = text[..line_end].trim_end();
+    text.as_bytes()[line_end] == b' ' && before.ends_with(['+', '-', '*', '/', '^', '@', '=', '<', '>', '~', ':', '|'])
 }
 
 /// The word, number or sign that begins at `at`; empty at the end.
@@ -59,7 +68,12 @@ fn token_at(text: &str, at: usize) -> &str {
 fn expectation(rules: &[Rule]) -> String {
     let mut words: BTreeSet<(u8, String)> = rules.iter().filter_map(|&rule| phrase(rule)).collect();
     if words.iter().any(|(_, w)| w == OPERATOR) {
+        words.retain(|(_, w)| !matches!(w.as_str(), "`else`" | "`with`" | "`=>`" | "`:`"));
         words.insert((3, "the end of the statement".into()));
+    }
+    if words.iter().any(|(_, w)| w == "a value") {
+        // Words that begin statements are no news where any statement may begin.
+        words.retain(|(rank, w)| *rank != WORD || w == "a value");
     }
     if words.iter().any(|(_, w)| w == "`)`" || w == "`]`") {
         words.insert((1, "`,`".into()));
@@ -74,6 +88,8 @@ fn expectation(rules: &[Rule]) -> String {
 }
 
 const OPERATOR: &str = "an operator";
+/// The place of plain words in the list.
+const WORD: u8 = 2;
 
 /// A rule in words, with its place in the list.
 fn phrase(rule: Rule) -> Option<(u8, String)> {
@@ -109,7 +125,7 @@ fn phrase(rule: Rule) -> Option<(u8, String)> {
         loop_until => Some((2, "`until`".into())),
         loop_max => Some((2, "`max`".into())),
         op_add | op_mul | op_pow => Some((3, OPERATOR.into())),
-        _ => word(rule).map(|word| (2, format!("`{word}`"))),
+        _ => word(rule).map(|word| (WORD, format!("`{word}`"))),
     }
 }
 
@@ -125,11 +141,14 @@ const RESERVED: [&str; 17] = [
 ];
 
 /// The usual reason for a mistake at `at`.
-fn hint(text: &str, at: usize, found: &str) -> Option<String> {
+fn hint(text: &str, at: usize, found: &str, expected: &str) -> Option<String> {
     let line = text[..at].rfind('\n').map_or(0, |n| n + 1);
     let before = text[line..at].trim();
+    let last_word = before.rsplit(|c| !is_name_char(c)).next().unwrap_or("");
     let fixed = match found {
-        "=" if before.ends_with(is_name_char) || before.ends_with([')', ']']) => "values are compared with `==`",
+        "=" if expected.contains(OPERATOR) => "values are compared with `==`",
+        "=" if before.ends_with(':') => "an equation is written `x = ...`",
+        "\n" if before.starts_with("report ") || before.starts_with("plot ") => "write `report accuracy = ...`",
         ":=" => "an equation is written `x = ...`",
         "**" => "a power is written `x^2`",
         "&&" => "write `and`",
@@ -139,6 +158,7 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
         "+=" => "values do not change; the next value of a state is written `w' = w + ...`",
         "<-" => "the next value of a state is written `w' = ...`",
         "%" => "the remainder is written `a mod b`; a percentage is a number with `%` right behind it",
+        ":" if before.contains('[') => "a range is written `0..8`, and `..` stands for all leading dims",
         "'" => "a name has at most one prime",
         "\n" if before.ends_with('=') => "the value of an equation begins on its line",
         "{" if before.starts_with("fn") => "write `fn f(x) = ...`",
@@ -150,11 +170,14 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
     if matches!(found, "let" | "var" | "return" | "def" | "function" | "import" | "elif") {
         return Some(foreign(found).into());
     }
-    if matches!(before, "let" | "var" | "return" | "def" | "function" | "import" | "from") {
-        return Some(foreign(before).into());
+    if matches!(last_word, "let" | "var" | "return" | "def" | "function" | "import") {
+        return Some(foreign(last_word).into());
     }
     if matches!(found, "dim" | "fn" | "net" | "rule") && !before.is_empty() {
         return Some(format!("`{found}` is a word of the language and no name"));
+    }
+    if let Some(block) = block_of(before) {
+        return Some(format!("`{before}` is a line of a `{block}` block"));
     }
     match found {
         "dim" | "fn" | "net" | "rule" | "data" | "train" | "task" | "check" => {
@@ -168,12 +191,22 @@ fn hint(text: &str, at: usize, found: &str) -> Option<String> {
     }
 }
 
+/// The block whose lines a word begins.
+fn block_of(word: &str) -> Option<&'static str> {
+    match word {
+        "minimize" | "maximize" | "batch" | "epochs" | "steps" | "report" | "plot" | "stage" | "every" => Some("train"),
+        "split" => Some("data"),
+        "state" => Some("net`, `rule` or `train"),
+        _ => None,
+    }
+}
+
 /// What another language's word is here.
 fn foreign(word: &str) -> &'static str {
     match word {
         "return" => "the last line of a block is its value",
         "def" | "function" => "a function is declared by `fn f(x) = ...`",
-        "import" | "from" => "write `use std.rules` or `use \"other.gnt\" { name }`",
+        "import" => "write `use std.rules` or `use \"other.gnt\" { name }`",
         "elif" => "write `else if`",
         _ => "an equation is written `x = ...`",
     }

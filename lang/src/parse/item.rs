@@ -254,8 +254,11 @@ impl Builder<'_> {
                 continue;
             }
             let mut stmts = Vec::new();
-            let value = self.common_stmt(stmt, &mut stmts);
-            self.refuse_value(value);
+            match self.common_stmt(stmt, &mut stmts).map(size_line) {
+                Some(Ok(size)) => body.push(size),
+                Some(Err(value)) => self.refuse_value(Some(value)),
+                None => {}
+            }
             body.extend(stmts.into_iter().map(TrainStmt::Stmt));
         }
         body
@@ -349,6 +352,21 @@ impl Builder<'_> {
             self.error(unit.span, "only `report` and `plot` count epochs", "write `every 100 steps`");
         }
         count
+    }
+}
+
+/// `batch (2*n)` reads like a call; alone on a line of a train block it is the line.
+fn size_line(value: Expr) -> Result<TrainStmt, Expr> {
+    let ExprKind::Call(on, args) = &*value.kind else { return Err(value) };
+    let ([Arg { name: None, value: size }], ExprKind::Name { name, primed: false }) = (args.as_slice(), &*on.kind)
+    else {
+        return Err(value);
+    };
+    match name.as_str() {
+        "batch" => Ok(TrainStmt::Batch(size.clone())),
+        "epochs" => Ok(TrainStmt::Epochs(size.clone())),
+        "steps" => Ok(TrainStmt::Steps(size.clone())),
+        _ => Err(value),
     }
 }
 

@@ -42,17 +42,17 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<ast::File, Diagnostics> 
             builder.errors.sort_by_key(|e| e.span);
             Err(Diagnostics(builder.errors))
         }
-        Err(first) => Err(Diagnostics(all_errors(file, text, first))),
+        Err(first) => Err(Diagnostics(all_errors(file, source, text, first))),
     }
 }
 
 /// Blanks the statement with the error and reads again, until nothing is wrong.
-fn all_errors(file: FileId, mut text: String, first: pest::error::Error<Rule>) -> Vec<Diagnostic> {
+fn all_errors(file: FileId, source: &str, mut text: String, first: pest::error::Error<Rule>) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let mut next = Some(first);
     while let Some(e) = next {
         let at = error::position(&e);
-        errors.push(error::diagnostic(file, &text, &e));
+        errors.push(error::diagnostic(file, source, &text, &e));
         let statement = error::statement_around(&text, at);
         if errors.len() == MAX_ERRORS || text[statement.clone()].trim().is_empty() {
             break;
@@ -140,3 +140,6 @@ fn is_punctuation(rule: Rule) -> bool {
         Rule::open_brace | Rule::close_brace | Rule::close_paren | Rule::close_index | Rule::semicolon | Rule::EOI
     )
 }
+
+#[cfg(test)]
+mod tests;
