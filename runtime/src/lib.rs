@@ -1,3 +1,11 @@
-//! What runs a compiled Gannet program: devices, arrays at the edge, files and threads.
+//! The Gannet runtime: data, memory, devices, the step loop and the record of a run.
+//! Law: the compiler decides, the runtime obeys; all input and output happen here.
+#![deny(missing_docs)]
 
+pub mod data;
 pub mod device;
+pub mod record;
+pub mod session;
+pub mod shuffle;
+pub mod sizes;
+pub mod train;

@@ -1,0 +1,332 @@
+//! A session: one unit compiled, bound to its data and ready to run.
+//! Law: whatever a run does is decided by the unit, the data, the options and the seed.
+
+use crate::data::{Dataset, Sizes, Values};
+use crate::device::cpu::execute::{Bound, Executable, Store, entry_bytes};
+use crate::device::cpu::memory::Memory;
+use crate::sizes;
+use gannet_compiler::graph::Tables;
+use gannet_compiler::plan::Kind;
+use gannet_compiler::{CompileOptions, plan_of};
+use gannet_lang::diag::{Code, Diagnostic};
+use gannet_lang::program::{Elem, InputId, Output, Part, Ty, Unit};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Keys every random draw.
+    pub seed: u64,
+    /// Threads; results do not depend on it.
+    pub threads: usize,
+    /// Reals are f64.
+    pub double: bool,
+    /// Sizes of open dims.
+    pub dims: Vec<(String, u64)>,
+    /// Values of hyperparameters, by name.
+    pub hypers: Vec<(String, f64)>,
+    /// Instead of the program's `epochs`.
+    pub epochs: Option<u64>,
+    /// Instead of the program's `steps`.
+    pub steps: Option<u64>,
+    /// Stop at the first step whose loss is not finite, and say which equation was first.
+    pub check_finite: bool,
+    /// How to compile.
+    pub compile: CompileOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map(usize::from).unwrap_or(1);
+        Options {
+            seed: 0,
+            threads,
+            double: false,
+            dims: Vec::new(),
+            hypers: Vec::new(),
+            epochs: None,
+            steps: None,
+            check_finite: false,
+            compile: CompileOptions::default(),
+        }
+    }
+}
+
+/// A compiled and bound unit.
+pub struct Session {
+    /// What runs.
+    pub unit: Unit,
+    /// Its data.
+    pub data: Option<Arc<Dataset>>,
+    /// How.
+    pub options: Options,
+    /// Parameters and states.
+    pub store: Store,
+    /// Values of hyperparameters, by `HyperId`.
+    pub hypers: Vec<f64>,
+    /// Steps done.
+    pub step: u64,
+    /// Machine code, by the function's name.
+    executables: BTreeMap<String, Arc<Executable>>,
+    /// What compiling took, by the function's name.
+    pub compile_time: Vec<(String, Duration)>,
+    sizes: Sizes,
+    needed: Vec<bool>,
+    tables: Arc<Tables>,
+    pool: Arc<rayon::ThreadPool>,
+    held: Vec<Memory>,
+    peak: usize,
+}
+
+impl Session {
+    /// Prepares a unit: binds sizes, compiles what every run needs and draws the first values.
+    ///
+    /// # Errors
+    /// Dims without a size, unknown hyperparameters, a batch larger than the data.
+    pub fn new(unit: Unit, data: Option<Arc<Dataset>>, data_sizes: Sizes, options: Options) -> Result<Session, Diagnostic> {
+        let mut sizes = Sizes::of(&unit.dims);
+        (0..unit.dims.len()).map(gannet_lang::program::DimId::new).for_each(|d| {
+            if let Some(n) = data_sizes.get(d) {
+                sizes.set(d, n);
+            }
+        });
+        sizes::bind_named(&unit, &options.dims, &mut sizes)?;
+        if let Some(set) = &data {
+            sizes::bind_rows(&unit, set, &mut sizes);
+        }
+        let hypers = hyper_values(&unit, &options.hypers)?;
+        let needed = sizes::needed(&unit);
+        let mut tables = Tables::of(&unit);
+        for k in 0..unit.dims.len() {
+            if let Some(n) = sizes.get(gannet_lang::program::DimId::new(k)) {
+                tables.assumed[k] = n;
+            }
+        }
+        let double = options.double || unit.double;
+        let all = sizes::complete(&unit, &sizes, unit.schedule.batch.unwrap_or(1), &needed)?;
+        let memory = |ty: &Ty| {
+            let entries: u64 = ty.axes.iter().map(|a| all[a.dim.index()]).product();
+            Memory::zeroed(entries as usize * entry_bytes(kind_of(ty.elem), double))
+        };
+        let store = Store {
+            params: unit.params.iter().map(|p| memory(&p.ty)).collect(),
+            states: unit.states.iter().map(|s| memory(&s.ty)).collect(),
+        };
+        let pool = crate::device::cpu::pool(options.threads);
+        let mut session = Session {
+            unit,
+            data,
+            options: Options { double, ..options },
+            store,
+            hypers,
+            step: 0,
+            executables: BTreeMap::new(),
+            compile_time: Vec::new(),
+            sizes,
+            needed,
+            tables: Arc::new(tables),
+            pool,
+            held: Vec::new(),
+            peak: 0,
+        };
+        session.reset()?;
+        Ok(session)
+    }
+
+    /// Draws first values anew.
+    pub fn reset(&mut self) -> Result<(), Diagnostic> {
+        self.step = 0;
+        if self.unit.function("init").is_some_and(|f| !f.outputs.is_empty()) {
+            let mut bound = self.bind("init", 1)?;
+            self.run(&mut bound);
+        }
+        Ok(())
+    }
+
+    /// The thread pool of the session.
+    pub fn pool(&self) -> Arc<rayon::ThreadPool> {
+        self.pool.clone()
+    }
+
+    /// The machine code of a function, compiled at first use.
+    ///
+    /// # Panics
+    /// If the unit has no such function.
+    pub fn executable(&mut self, name: &str) -> Arc<Executable> {
+        if let Some(found) = self.executables.get(name) {
+            return found.clone();
+        }
+        let start = Instant::now();
+        let function = self.unit.function(name).unwrap_or_else(|| panic!("the unit has a function `{name}`"));
+        let options = CompileOptions { double: self.options.double, ..self.options.compile.clone() };
+        let plan = plan_of(&self.unit, function, self.tables.clone(), &options);
+        let executable = Executable::new(plan);
+        self.compile_time.push((name.to_string(), start.elapsed()));
+        self.executables.insert(name.to_string(), executable.clone());
+        executable
+    }
+
+    /// Binds a function to a batch of so many rows. Inputs over whole splits are set; those over the batch are not.
+    pub fn bind(&mut self, name: &str, batch: u64) -> Result<Bound, Diagnostic> {
+        let all = sizes::complete(&self.unit, &self.sizes, batch, &self.needed)?;
+        let executable = self.executable(name);
+        let mut bound = Bound::new(&executable, &all, &self.store, self.options.threads);
+        self.peak = self.peak.max(bound.peak);
+        let inputs: Vec<InputId> = bound.inputs().collect();
+        for input in inputs {
+            let declared = self.unit.inputs[input.index()].clone();
+            let rows = match &declared.part {
+                Part::Batch | Part::Argument => continue,
+                Part::All => None,
+                Part::Split(name) => Some(name.clone()),
+            };
+            let pointer = self.whole(declared.field.expect("data inputs have a field"), rows.as_deref());
+            // SAFETY: the session holds the data set and gathered rows as long as it lives; the field's rows are
+            // exactly those that the input's row dim was bound to.
+            unsafe { bound.set_input(input, pointer) };
+        }
+        Ok(bound)
+    }
+
+    /// The rows of a split of a field (or all rows), contiguous.
+    fn whole(&mut self, field: usize, split: Option<&str>) -> *const u8 {
+        let data = self.data.clone().expect("data inputs belong to a data set");
+        let column = &data.columns[field];
+        let Some(split) = split else { return column.values.as_ptr() };
+        let rows = data.split(split).expect("a checked split exists");
+        let mut memory = Memory::zeroed(rows.len() * column.width * column.values.entry_bytes());
+        gather(&column.values, column.width, rows, &mut memory);
+        let pointer = memory.as_ptr();
+        self.held.push(memory);
+        pointer
+    }
+
+    /// Runs a bound function once on the session's pool, with the current step.
+    pub fn run(&mut self, bound: &mut Bound) {
+        let pool = self.pool.clone();
+        let (hypers, step, seed) = (&self.hypers, self.step as f64, self.options.seed);
+        let store = &mut self.store;
+        pool.install(|| bound.run(hypers, step, seed, store));
+    }
+
+    /// The number of rows a report named so goes over.
+    pub fn report_rows(&self, function: &str) -> u64 {
+        let Some(data) = &self.data else { return 1 };
+        let named = function.strip_prefix("report on ");
+        match named {
+            Some(split) => data.split(split).map_or(data.rows, <[u32]>::len) as u64,
+            None => data.split("test").map_or(data.rows, <[u32]>::len) as u64,
+        }
+    }
+
+    /// All reports, evaluated now: name and values.
+    pub fn reports(&mut self) -> Result<Vec<(String, Vec<f64>)>, Diagnostic> {
+        let mut found: Vec<(usize, Vec<f64>)> = Vec::new();
+        let names: Vec<String> =
+            self.unit.functions.iter().map(|f| f.name.clone()).filter(|n| n.starts_with("report")).collect();
+        for name in names {
+            let outputs: Vec<Output> =
+                self.unit.function(&name).expect("just listed").outputs.iter().map(|(o, _)| o.clone()).collect();
+            if outputs.is_empty() {
+                continue;
+            }
+            let rows = self.report_rows(&name);
+            let mut bound = self.bind(&name, rows)?;
+            self.run(&mut bound);
+            for output in outputs {
+                if let Output::Report(k) = output {
+                    found.push((k, bound.values(&output).expect("the plan has the function's outputs")));
+                }
+            }
+        }
+        found.sort_by_key(|(k, _)| *k);
+        Ok(found.into_iter().map(|(k, v)| (self.unit.reports[k].name.clone(), v)).collect())
+    }
+
+    /// A parameter's entries in its declared order, with the sizes of its axes.
+    pub fn param(&self, k: usize) -> (Vec<usize>, Vec<f64>) {
+        let ty = &self.unit.params[k].ty;
+        let shape: Vec<usize> = ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).collect();
+        let count: usize = shape.iter().product();
+        (shape, numbers(&self.store.params[k], kind_of(ty.elem), self.options.double, count))
+    }
+
+    /// The number of trained entries.
+    pub fn parameter_count(&self) -> usize {
+        (0..self.unit.params.len())
+            .map(|k| self.unit.params[k].ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).product::<usize>())
+            .sum()
+    }
+
+    /// Kernels that one call of a compiled function runs.
+    pub fn kernels(&self, name: &str) -> usize {
+        self.executables.get(name).map_or(0, |e| e.plan.kernels.len())
+    }
+
+    /// Bytes of parameters, states, data and of the largest binding so far.
+    pub fn peak_bytes(&self) -> usize {
+        self.store_bytes() + self.data.as_ref().map_or(0, |d| d.bytes()) + self.peak
+    }
+
+    /// Bytes of parameters and states.
+    pub fn store_bytes(&self) -> usize {
+        self.store.params.iter().chain(&self.store.states).map(Memory::len).sum()
+    }
+
+    /// The size of a dim, if it is bound.
+    pub fn size(&self, dim: gannet_lang::program::DimId) -> Option<u64> {
+        self.sizes.get(dim)
+    }
+}
+
+/// How an element type is stored.
+pub fn kind_of(elem: Elem) -> Kind {
+    match elem {
+        Elem::Real => Kind::Real,
+        Elem::Int | Elem::Index(_) => Kind::Int,
+        Elem::Bool => Kind::Bool,
+    }
+}
+
+/// Copies rows of a column.
+pub fn gather(values: &Values, width: usize, rows: &[u32], target: &mut Memory) {
+    let bytes = width * values.entry_bytes();
+    let target = &mut target.bytes_mut()[..rows.len() * bytes];
+    // SAFETY: the values are plain numbers; the slice covers exactly them.
+    let source = unsafe { std::slice::from_raw_parts(values.as_ptr(), values.bytes()) };
+    for (row, to) in rows.iter().zip(target.chunks_exact_mut(bytes.max(1))) {
+        let from = *row as usize * bytes;
+        to.copy_from_slice(&source[from..from + bytes]);
+    }
+}
+
+fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
+    let bytes = memory.bytes();
+    let word = |k: usize| <[u8; 4]>::try_from(&bytes[4 * k..4 * k + 4]).expect("four bytes");
+    let long = |k: usize| <[u8; 8]>::try_from(&bytes[8 * k..8 * k + 8]).expect("eight bytes");
+    (0..count)
+        .map(|k| match kind {
+            Kind::Real if double => f64::from_ne_bytes(long(k)),
+            Kind::Real => f64::from(f32::from_ne_bytes(word(k))),
+            Kind::Int => f64::from(i32::from_ne_bytes(word(k))),
+            Kind::Bool => f64::from(bytes[k]),
+        })
+        .collect()
+}
+
+fn hyper_values(unit: &Unit, set: &[(String, f64)]) -> Result<Vec<f64>, Diagnostic> {
+    let mut values: Vec<f64> = unit.hypers.iter().map(|h| h.default).collect();
+    for (name, value) in set {
+        match unit.hypers.iter().position(|h| h.name == *name) {
+            Some(k) => values[k] = *value,
+            None => {
+                let known: Vec<&str> = unit.hypers.iter().map(|h| h.name.as_str()).collect();
+                let d = Diagnostic::error(Code::G0701, None, format!("`{}` has no argument `{name}`", unit.name));
+                return Err(d.hint(format!("its arguments are {}", known.join(", "))));
+            }
+        }
+    }
+    Ok(values)
+}

@@ -1,0 +1,17 @@
+//! Random order of rows, from the counter-based generator: the same whatever ran before.
+
+use gannet_compiler::philox::philox;
+
+/// A site number that no draw of a program has: sites count from 0.
+const SHUFFLE_SITE: u32 = u32::MAX;
+
+/// Shuffles in place (Fisher and Yates), keyed by the seed and the epoch.
+pub fn shuffle(rows: &mut [u32], seed: u64, epoch: u64) {
+    for i in (1..rows.len()).rev() {
+        let counter = [i as u32, epoch as u32, (epoch >> 32) as u32, SHUFFLE_SITE];
+        let word = philox(counter, [seed as u32, (seed >> 32) as u32])[0];
+        // The high part of a 64-bit product is uniform below i + 1 up to a bias of i / 2^32.
+        let j = (u64::from(word) * (i as u64 + 1)) >> 32;
+        rows.swap(i, j as usize);
+    }
+}

@@ -1,0 +1,186 @@
+//! What the command line takes.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gannet::Options;
+use std::path::PathBuf;
+
+/// A small declarative language for neural networks and the rules that train them.
+#[derive(Parser)]
+#[command(name = "gannet", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train a network: `gannet train examples/digits_mlp.gnt`.
+    Train(TrainArgs),
+    /// Run the checks of files or folders.
+    Test(TestArgs),
+    /// Check a file's names, types and shapes without running it.
+    Check(FileArgs),
+    /// Print a stage of the compilation.
+    Emit(EmitArgs),
+    /// Explain a code of a diagnostic: `gannet explain G0203`.
+    Explain {
+        /// The code.
+        code: String,
+    },
+    /// Measure compile time, training steps and optimizer passes on this machine.
+    Bench(BenchArgs),
+}
+
+/// A file, perhaps with sizes.
+#[derive(Args)]
+pub struct FileArgs {
+    /// The model file.
+    pub file: PathBuf,
+    /// Sizes of open dims: `--dim batch=32`.
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_dim)]
+    pub dims: Vec<(String, u64)>,
+}
+
+/// How to run.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Keys every random draw.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Passes over the training data, instead of the program's.
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// Training steps, instead of the program's.
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Arguments of the program: `--set lr=0.01`.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_set)]
+    pub set: Vec<(String, f64)>,
+    /// Sizes of open dims: `--dim batch=32`.
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_dim)]
+    pub dims: Vec<(String, u64)>,
+    /// Threads (default: all cores). Results do not depend on it.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Precision of reals.
+    #[arg(long, default_value = "f32")]
+    pub real: Real,
+    /// Stop at the first step that is not finite, and say where.
+    #[arg(long)]
+    pub check_finite: bool,
+    /// Without the rewriting stage.
+    #[arg(long)]
+    pub no_rewrites: bool,
+}
+
+/// Precision of reals.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Real {
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+/// `gannet train`.
+#[derive(Args)]
+pub struct TrainArgs {
+    /// The model file.
+    pub file: PathBuf,
+    /// The train block (default: the first).
+    pub name: Option<String>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Folder of the run's files (default: runs/NAME).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Nothing but errors.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Where the time went.
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// `gannet test`.
+#[derive(Args)]
+pub struct TestArgs {
+    /// Files, or folders whose `.gnt` files are taken.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `gannet emit`.
+#[derive(Args)]
+pub struct EmitArgs {
+    /// `ast`, `program`, `graph`, `graph:built`, `graph:differentiated`, `graph:rewritten`, `plan`, `clif` or `wgsl`.
+    pub stage: String,
+    /// The model file.
+    pub file: PathBuf,
+    /// The train block or task (default: the first).
+    #[arg(long)]
+    pub name: Option<String>,
+    /// `init`, `step`, `report`, `net f` (default: the training step, or a task's reports).
+    #[arg(long)]
+    pub function: Option<String>,
+    /// How to compile.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `gannet bench`.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Threads (default: all cores).
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Only workloads whose name contains this.
+    pub filter: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl RunArgs {
+    /// As the library takes them.
+    pub fn options(&self) -> Options {
+        let mut options = Options {
+            seed: self.seed,
+            double: matches!(self.real, Real::F64),
+            dims: self.dims.clone(),
+            hypers: self.set.clone(),
+            epochs: self.epochs,
+            steps: self.steps,
+            check_finite: self.check_finite,
+            ..Options::default()
+        };
+        if let Some(threads) = self.threads {
+            options.threads = threads.max(1);
+        }
+        options.compile.rewrites = !self.no_rewrites;
+        options
+    }
+}
+
+fn parse_pair<T: std::str::FromStr>(text: &str, what: &str) -> Result<(String, T), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`; write NAME={what}"))?;
+    let value = value.trim().parse().map_err(|_| format!("`{value}` is not a {what}"))?;
+    Ok((name.trim().to_string(), value))
+}
+
+fn parse_dim(text: &str) -> Result<(String, u64), String> {
+    parse_pair(text, "size")
+}
+
+fn parse_set(text: &str) -> Result<(String, f64), String> {
+    parse_pair(text, "number")
+}

@@ -1,0 +1,48 @@
+//! `gannet emit`: any stage as text.
+
+use super::args::EmitArgs;
+use gannet::compiler::CompileOptions;
+use gannet::lang::diag::{Code, Diagnostic};
+use gannet::lang::program::UnitKind;
+use gannet::{Error, Model};
+use std::process::ExitCode;
+
+/// Stages in their order.
+const STAGES: &[&str] =
+    &["ast", "program", "graph", "graph:built", "graph:differentiated", "graph:rewritten", "plan", "clif", "wgsl"];
+
+/// Prints a stage.
+pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
+    let options = args.run.options();
+    let model = Model::from_file(&args.file, &args.run.dims)?;
+    let text = match args.stage.as_str() {
+        "ast" => gannet::lang::print::print(model.checked().ast()),
+        "program" => gannet::lang::print_program::print(&model.checked().program),
+        stage if STAGES.contains(&stage) => {
+            let unit = model.unit(args.name.as_deref(), &options.hypers)?;
+            let default = if unit.kind == UnitKind::Train { "step" } else { "report" };
+            let function = args.function.as_deref().unwrap_or(default);
+            if unit.function(function).is_none() {
+                let names: Vec<&str> = unit.functions.iter().map(|f| f.name.as_str()).collect();
+                let d = Diagnostic::error(Code::G0701, None, format!("`{}` has no function `{function}`", unit.name));
+                return Err(model.error(d.hint(format!("its functions are {}", names.join(", ")))));
+            }
+            let compile = CompileOptions { double: options.double || unit.double, ..options.compile };
+            let stages = model.stages(&unit, function, &compile);
+            match stage {
+                "graph:built" => stages.built.to_string(),
+                "graph:differentiated" => stages.differentiated.to_string(),
+                "graph" | "graph:rewritten" => stages.rewritten.to_string(),
+                "plan" => stages.plan.to_string(),
+                "clif" => gannet::compiler::emit::cpu::clif(&stages.plan),
+                _ => gannet::compiler::emit::wgsl::emit(&stages.plan),
+            }
+        }
+        other => {
+            let d = Diagnostic::error(Code::G0701, None, format!("there is no stage `{other}`"));
+            return Err(model.error(d.hint(format!("stages are {}", STAGES.join(", ")))));
+        }
+    };
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}

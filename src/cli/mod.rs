@@ -1,0 +1,74 @@
+//! The commands.
+
+mod args;
+mod bench;
+mod emit;
+mod progress;
+mod show;
+mod test;
+mod train;
+
+use args::{Cli, Command};
+use clap::Parser;
+use gannet::Error;
+use std::process::ExitCode;
+
+/// Parses the arguments and runs the command. 0: done; 1: a finding in the model, the data or the run; 2: wrong use.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Train(args) => train::train(args),
+        Command::Test(args) => test::test(args),
+        Command::Check(args) => check(args),
+        Command::Emit(args) => emit::emit(args),
+        Command::Explain { code } => explain(code),
+        Command::Bench(args) => bench::bench(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            show::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(args: &args::FileArgs) -> Result<ExitCode, Error> {
+    let start = std::time::Instant::now();
+    let model = gannet::Model::from_file(&args.file, &args.dims)?;
+    show::warnings(&model);
+    let program = &model.checked().program;
+    for unit in &program.units {
+        let signature = model.signature(&unit.name)?;
+        let data = signature.data.map(|d| format!(" on {d}")).unwrap_or_default();
+        println!("{}{data}: {} parameters in {} tensors", unit.name, signature.parameters, signature.tensors.len());
+        for (name, ty) in &signature.tensors {
+            println!("  {name}: {ty}");
+        }
+    }
+    println!(
+        "ok: {} programs, {} checks ({:.1} ms)",
+        program.units.len(),
+        program.checks.len(),
+        start.elapsed().as_secs_f64() * 1e3
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(code: &str) -> Result<ExitCode, Error> {
+    use gannet::lang::diag::{Code, Diagnostic};
+    let wanted = code.to_uppercase();
+    match Code::ALL.iter().find(|c| c.to_string() == wanted) {
+        Some(code) => {
+            println!("{}", gannet::lang::explain::page(*code));
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let first = Code::ALL[0];
+            let last = Code::ALL[Code::ALL.len() - 1];
+            let d = Diagnostic::error(Code::G0703, None, format!("there is no code `{code}`"))
+                .hint(format!("codes go from {first} to {last}, for example `gannet explain G0203`"));
+            Err(Error { diagnostics: d.into(), sources: Default::default() })
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Findings on standard error.
+
+use gannet::{Error, Model};
+
+/// Prints an error with its source lines.
+pub fn error(error: &Error) {
+    eprint!("{}", gannet::lang::render::render(&error.sources, &error.diagnostics));
+}
+
+/// Prints a model's warnings.
+pub fn warnings(model: &Model) {
+    let warnings = &model.checked().warnings;
+    if !warnings.0.is_empty() {
+        eprint!("{}", gannet::lang::render::render(model.sources(), warnings));
+    }
+}
