@@ -2,6 +2,7 @@
 //! Law: it takes checked input and does no IO; what fails in here is a bug.
 #![deny(missing_docs)]
 
+pub mod emit;
 pub mod graph;
 pub mod plan;
 pub mod scalar;
