@@ -1,0 +1,235 @@
+//! Built-in functions: scalar functions by name, their folding on numbers, and the few others.
+
+use super::value::{Scope, Tensor, Tree, Value};
+use super::{Check, Elab, fail};
+use crate::ast::Arg;
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Elem, Fun, Op, Red};
+use std::rc::Rc;
+
+/// Scalar functions with their number of arguments.
+pub const SCALAR: &[(&str, Fun, usize)] = &[
+    ("abs", Fun::Abs, 1),
+    ("sign", Fun::Sign, 1),
+    ("exp", Fun::Exp, 1),
+    ("expm1", Fun::Expm1, 1),
+    ("log", Fun::Log, 1),
+    ("log1p", Fun::Log1p, 1),
+    ("sqrt", Fun::Sqrt, 1),
+    ("sin", Fun::Sin, 1),
+    ("cos", Fun::Cos, 1),
+    ("tan", Fun::Tan, 1),
+    ("tanh", Fun::Tanh, 1),
+    ("sigmoid", Fun::Sigmoid, 1),
+    ("softplus", Fun::Softplus, 1),
+    ("erf", Fun::Erf, 1),
+    ("floor", Fun::Floor, 1),
+    ("ceil", Fun::Ceil, 1),
+    ("round", Fun::Round, 1),
+    ("is_finite", Fun::IsFinite, 1),
+    ("real", Fun::ToReal, 1),
+    ("int", Fun::ToInt, 1),
+    ("atan2", Fun::Atan2, 2),
+    ("pow", Fun::Pow, 2),
+];
+
+/// Reductions.
+pub const REDUCTIONS: &[(&str, Red)] = &[
+    ("sum", Red::Sum),
+    ("mean", Red::Mean),
+    ("prod", Red::Prod),
+    ("max", Red::Max),
+    ("min", Red::Min),
+    ("any", Red::Any),
+    ("all", Red::All),
+    ("argmax", Red::ArgMax),
+    ("argmin", Red::ArgMin),
+    ("logsumexp", Red::LogSumExp),
+    ("var", Red::Var),
+    ("count", Red::Count),
+];
+
+/// Everything else that is called by a name of the language.
+pub const OTHERS: &[&str] = &["grad", "stop", "norm", "dot", "flat", "size"];
+
+/// Names of the language that this version does not compile yet.
+pub const LATER: &[&str] = &[
+    "along", "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr", "svd",
+    "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "concat", "reverse",
+];
+
+/// The built-in of that name.
+pub fn builtin(name: &str) -> Option<&'static str> {
+    let names = SCALAR.iter().map(|s| s.0).chain(REDUCTIONS.iter().map(|r| r.0)).chain(OTHERS.iter().copied());
+    names.chain(LATER.iter().copied()).find(|n| *n == name)
+}
+
+/// The reduction of that name.
+pub fn reduction(name: &str) -> Option<Red> {
+    REDUCTIONS.iter().find(|r| r.0 == name).map(|r| r.1)
+}
+
+impl Elab<'_> {
+    /// A scalar function of values: folded on numbers, leaf by leaf on trees.
+    pub fn apply_fun(&mut self, fun: Fun, args: &[Value], spans: &[Span], span: Span) -> Check<Value> {
+        if let Some(v) = fold(fun, args) {
+            return Ok(v);
+        }
+        if let Some(n) = args.iter().find_map(|a| if let Value::Tree(t) = a { Some(t.clone()) } else { None }) {
+            return self.leafwise(&n, args, span, |elab, parts| elab.apply_fun(fun, parts, spans, span));
+        }
+        let tensors: Check<Vec<Tensor>> = args.iter().zip(spans).map(|(a, s)| self.tensor(a, *s)).collect();
+        let mut tensors = tensors?;
+        if fun == Fun::Select && self.elem(&tensors[0]) != Elem::Bool {
+            let message = format!("a condition is `bool`, this is `{}`", self.shown(&tensors[0]));
+            return fail(Diagnostic::error(Code::G0205, spans[0], message).hint("compare it: `x > 0`"));
+        }
+        // Each operand is aligned with the union so far; then the earlier ones need no renaming, since a union keeps names.
+        let mut axes = tensors[0].axes.clone();
+        let mut so_far = tensors[0].clone();
+        for k in 1..tensors.len() {
+            let (b, union) = self.align(&so_far, &tensors[k], (spans[0], spans[k]))?;
+            tensors[k] = b;
+            so_far.axes.clone_from(&union);
+            axes = union;
+        }
+        Ok(Value::Tensor(self.map_aligned(fun, &tensors, axes, span)))
+    }
+
+    /// A call of a built-in.
+    pub fn call_builtin(&mut self, name: &'static str, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        if let Some(named) = args.iter().find_map(|a| a.name.as_ref()) {
+            return fail(Diagnostic::error(Code::G0301, named.span, format!("`{name}` takes no named arguments")));
+        }
+        let mut values = Vec::new();
+        for arg in args {
+            values.push(self.eval(&arg.value, scope)?);
+        }
+        let spans: Vec<Span> = args.iter().map(|a| a.value.span).collect();
+        if let Some((_, fun, arity)) = SCALAR.iter().find(|s| s.0 == name) {
+            self.arity(name, *arity, values.len(), span)?;
+            return self.apply_fun(*fun, &values, &spans, span);
+        }
+        if matches!(name, "max" | "min") && values.len() >= 2 {
+            let fun = if name == "max" { Fun::Max } else { Fun::Min };
+            let mut so_far = values[0].clone();
+            for k in 1..values.len() {
+                so_far = self.apply_fun(fun, &[so_far, values[k].clone()], &[spans[0], spans[k]], span)?;
+            }
+            return Ok(so_far);
+        }
+        if let Some(red) = reduction(name) {
+            self.arity(name, 1, values.len(), span)?;
+            return self.reduce_whole(red, &values[0], spans[0], span);
+        }
+        match name {
+            "stop" => {
+                self.arity(name, 1, values.len(), span)?;
+                self.stop(&values[0], span)
+            }
+            "norm" => {
+                self.arity(name, 1, values.len(), span)?;
+                let squares = self.dot(&values[0], &values[0], span)?;
+                Ok(Value::Tensor(self.map1(Fun::Sqrt, &squares, span)))
+            }
+            "dot" => {
+                self.arity(name, 2, values.len(), span)?;
+                self.dot(&values[0], &values[1], span).map(Value::Tensor)
+            }
+            "size" => {
+                self.arity(name, 1, values.len(), span)?;
+                let d = self.row_dim(&values[0]).map_or_else(|| self.dim(&values[0], span), Ok)?;
+                self.tensor(&Value::Dim(d), span).map(Value::Tensor)
+            }
+            "grad" => fail(Diagnostic::error(Code::G0301, span, "`grad` needs to know what to differentiate by")
+                .hint("write `grad[w](loss)`")),
+            other => self.later(span, &format!("`{other}`")),
+        }
+    }
+
+    fn arity(&self, name: &str, wanted: usize, given: usize, span: Span) -> Check<()> {
+        if wanted == given {
+            return Ok(());
+        }
+        fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes {wanted} argument{}, {given} given", if wanted == 1 { "" } else { "s" })))
+    }
+
+    fn stop(&mut self, v: &Value, span: Span) -> Check<Value> {
+        if let Value::Tree(t) = v {
+            let t = t.clone();
+            return self.leafwise(&t, std::slice::from_ref(v), span, |elab, parts| elab.stop(&parts[0], span));
+        }
+        let t = self.tensor(v, span)?;
+        let ty = self.ty(t.id).clone();
+        let id = self.term(Op::Stop(t.id), ty.elem, ty.axes, span);
+        Ok(Value::Tensor(Tensor { id, axes: t.axes }))
+    }
+
+    /// The sum of products of entries, over all leaves.
+    pub fn dot(&mut self, a: &Value, b: &Value, span: Span) -> Check<Tensor> {
+        if let Value::Tree(tree) = a {
+            let products = self.leafwise(tree, &[a.clone(), b.clone()], span, |elab, parts| {
+                elab.dot(&parts[0], &parts[1], span).map(Value::Tensor)
+            })?;
+            let Value::Tree(Tree { leaves }) = products else { unreachable!("leaf by leaf gives a tree") };
+            let mut total: Option<Tensor> = None;
+            for leaf in leaves {
+                total = Some(match total {
+                    None => leaf.value,
+                    Some(t) => self.map2(Fun::Add, &t, &leaf.value, span)?,
+                });
+            }
+            return total.map_or_else(|| Ok(self.constant(0.0, Elem::Real, span)), Ok);
+        }
+        let (x, y) = (self.tensor(a, span)?, self.tensor(b, span)?);
+        let product = self.map2(Fun::Mul, &x, &y, span)?;
+        let axes = product.axes.clone();
+        Ok(if axes.is_empty() { product } else { self.reduce(Red::Sum, &product, &axes, None, span) })
+    }
+}
+
+/// Scalar functions of numbers known now.
+fn fold(fun: Fun, args: &[Value]) -> Option<Value> {
+    let x: Vec<f64> = args
+        .iter()
+        .map(|a| match a {
+            Value::Num(x) => Some(*x),
+            Value::Truth(b) => Some(f64::from(u8::from(*b))),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    let num = |v: f64| Some(Value::Num(v));
+    let truth = |v: bool| Some(Value::Truth(v));
+    match fun {
+        Fun::Neg => num(-x[0]),
+        Fun::Abs => num(x[0].abs()),
+        Fun::Exp => num(x[0].exp()),
+        Fun::Log => num(x[0].ln()),
+        Fun::Sqrt => num(x[0].sqrt()),
+        Fun::Sin => num(x[0].sin()),
+        Fun::Cos => num(x[0].cos()),
+        Fun::Tanh => num(x[0].tanh()),
+        Fun::Floor => num(x[0].floor()),
+        Fun::Ceil => num(x[0].ceil()),
+        Fun::Round => num(x[0].round_ties_even()),
+        Fun::Add => num(x.iter().sum()),
+        Fun::Mul => num(x.iter().product()),
+        Fun::Sub => num(x[0] - x[1]),
+        Fun::Div => num(x[0] / x[1]),
+        Fun::Pow => num(x[0].powf(x[1])),
+        Fun::Min => num(x[0].min(x[1])),
+        Fun::Max => num(x[0].max(x[1])),
+        Fun::IntDiv => num((x[0] / x[1]).floor()),
+        Fun::Mod => num(x[0] - (x[0] / x[1]).floor() * x[1]),
+        Fun::Lt => truth(x[0] < x[1]),
+        Fun::Le => truth(x[0] <= x[1]),
+        Fun::Gt => truth(x[0] > x[1]),
+        Fun::Ge => truth(x[0] >= x[1]),
+        Fun::Eq => truth(x[0] == x[1]),
+        Fun::Ne => truth(x[0] != x[1]),
+        Fun::And => truth(x[0] != 0.0 && x[1] != 0.0),
+        Fun::Or => truth(x[0] != 0.0 || x[1] != 0.0),
+        Fun::Not => truth(x[0] == 0.0),
+        _ => None,
+    }
+}

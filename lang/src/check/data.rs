@@ -1,0 +1,174 @@
+//! Data blocks: fields, where they come from, splits.
+
+use super::builtin::SCALAR;
+use super::items::Items;
+use super::{Check, fail};
+use crate::ast::{BinaryOp, DataDecl, DataStmt, Expr, ExprKind, TypeAxis, TypeExpr, UnaryOp};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::program::{Data, Dim, DimId, Elem, Field, FieldExpr, Fun, Size, Split};
+
+impl Items {
+    /// Checks all data blocks; fields are kept for name resolution.
+    pub fn check_data(&mut self) -> Result<Vec<Data>, Diagnostics> {
+        let (mut out, mut faults) = (Vec::new(), Vec::new());
+        for decl in self.data.clone() {
+            match self.data_set(&decl) {
+                Ok(data) => {
+                    self.fields.push(data.fields.clone());
+                    out.push(data);
+                }
+                Err(d) => {
+                    self.fields.push(Vec::new());
+                    faults.push(*d);
+                }
+            }
+        }
+        if faults.is_empty() { Ok(out) } else { Err(Diagnostics(faults)) }
+    }
+
+    fn data_set(&mut self, decl: &DataDecl) -> Check<Data> {
+        let mut fields: Vec<Field> = Vec::new();
+        let mut splits = Vec::new();
+        let Some((source, _)) = &decl.source else {
+            return fail(Diagnostic::error(Code::G0306, decl.span, "synthetic data cannot be compiled yet")
+                .hint("draw them in the train block, `x ~ normal[n, d]`, or read a file: `data name from \"file.csv\" { ... }`"));
+        };
+        for stmt in &decl.body {
+            match stmt {
+                DataStmt::Field(f) => {
+                    if let Some(first) = fields.iter().find(|x| x.name == f.name.name) {
+                        return fail(Diagnostic::error(Code::G0102, f.name.span, format!("the field `{}` is declared twice", f.name.name)).label(first.span, "first here"));
+                    }
+                    let (elem, dims) = self.field_type(&f.ty)?;
+                    let value = self.field_expr(&f.value)?;
+                    fields.push(Field { name: f.name.name.clone(), elem, dims, value, span: f.name.span });
+                }
+                DataStmt::Split { name, part, span } => {
+                    if !(0.0..1.0).contains(part) || *part == 0.0 {
+                        return fail(Diagnostic::error(Code::G0303, *span, "a split takes more than 0 % and less than 100 % of the rows").hint("for example `split test 20%`"));
+                    }
+                    splits.push(Split::Part { name: name.name.clone(), part: *part });
+                }
+                DataStmt::SplitFrom { name, fields: given, span } => {
+                    let mut values = Vec::new();
+                    for field in &fields {
+                        let Some((_, e)) = given.iter().find(|g| g.0.name == field.name) else {
+                            return fail(Diagnostic::error(Code::G0404, *span, format!("the split `{}` lacks the field `{}`", name.name, field.name)));
+                        };
+                        values.push(self.field_expr(e)?);
+                    }
+                    splits.push(Split::From { name: name.name.clone(), fields: values });
+                }
+                DataStmt::Stmt(_) => {
+                    return fail(Diagnostic::error(Code::G0306, decl.span, "definitions in a data block cannot be compiled yet")
+                        .hint("define them in the train block"));
+                }
+            }
+        }
+        if fields.is_empty() {
+            return fail(Diagnostic::error(Code::G0404, decl.span, format!("the data `{}` declare no field", decl.name.name)).hint("for example `x: real = column 0`"));
+        }
+        Ok(Data { name: decl.name.name.clone(), source: Some(source.clone()), fields, splits, span: decl.name.span })
+    }
+
+    fn field_type(&mut self, ty: &TypeExpr) -> Check<(Elem, Vec<DimId>)> {
+        let mut dims = Vec::new();
+        for axis in &ty.axes {
+            let (TypeAxis::Dim(e) | TypeAxis::Named(_, e)) = axis else {
+                return fail(Diagnostic::error(Code::G0209, ty.span, "a field names all its dims"));
+            };
+            let named = match &*e.kind {
+                ExprKind::Name { name, .. } => self.dim_named(name),
+                _ => None,
+            };
+            dims.push(match named {
+                Some(d) => d,
+                None => {
+                    let n = self.number(e)?;
+                    self.number_dim(n as u64)
+                }
+            });
+        }
+        let elem = match ty.elem.name.as_str() {
+            "real" | "f32" | "f64" => Elem::Real,
+            "int" | "i32" => Elem::Int,
+            "bool" => Elem::Bool,
+            name => match self.dim_named(name) {
+                Some(d) => Elem::Index(d),
+                None => return fail(self.unknown(name, ty.elem.span).hint("a field is `real`, `int`, `bool` or an index of a dim")),
+            },
+        };
+        Ok((elem, dims))
+    }
+
+    fn number_dim(&mut self, n: u64) -> DimId {
+        let name = n.to_string();
+        if let Some(d) = self.dim_named(&name) {
+            return d;
+        }
+        self.dims.push(Dim { name, size: Size::Fixed(n), span: None });
+        DimId::new(self.dims.len() - 1)
+    }
+
+    fn field_expr(&self, e: &Expr) -> Check<FieldExpr> {
+        let map = |fun, args: Vec<&Expr>| -> Check<FieldExpr> {
+            Ok(FieldExpr::Map(fun, args.into_iter().map(|a| self.field_expr(a)).collect::<Check<_>>()?))
+        };
+        let count = |e: &Expr| -> Check<usize> {
+            let n = self.number(e)?;
+            if n < 0.0 || n.fract() != 0.0 {
+                return fail(Diagnostic::error(Code::G0303, e.span, format!("a column is a whole number from 0, not {n}")));
+            }
+            Ok(n as usize)
+        };
+        match &*e.kind {
+            ExprKind::Columns(a, b) => {
+                let (from, to) = (count(a)?, count(b)?);
+                if to <= from {
+                    return fail(Diagnostic::error(Code::G0303, e.span, format!("`columns {from}..{to}` takes no column")).hint("the end is one past the last column"));
+                }
+                Ok(FieldExpr::Columns(from, to))
+            }
+            ExprKind::Column(c) => match &*c.kind {
+                ExprKind::Text(name) => Ok(FieldExpr::Named(name.clone())),
+                _ => Ok(FieldExpr::Column(count(c)?)),
+            },
+            ExprKind::FileRef(name) => Ok(FieldExpr::File(name.clone())),
+            ExprKind::Number(n) => Ok(FieldExpr::Number(*n)),
+            ExprKind::Name { .. } => Ok(FieldExpr::Number(self.number(e)?)),
+            ExprKind::Unary(UnaryOp::Neg, x) => map(Fun::Neg, vec![x]),
+            ExprKind::Binary(op, a, b) => {
+                let fun = match op {
+                    BinaryOp::Add => Fun::Add,
+                    BinaryOp::Sub => Fun::Sub,
+                    BinaryOp::Mul => Fun::Mul,
+                    BinaryOp::Div => Fun::Div,
+                    BinaryOp::Pow => Fun::Pow,
+                    BinaryOp::IntDiv => Fun::IntDiv,
+                    BinaryOp::Mod => Fun::Mod,
+                    BinaryOp::Lt => Fun::Lt,
+                    BinaryOp::Le => Fun::Le,
+                    BinaryOp::Gt => Fun::Gt,
+                    BinaryOp::Ge => Fun::Ge,
+                    BinaryOp::Eq => Fun::Eq,
+                    BinaryOp::Ne => Fun::Ne,
+                    _ => return fail(self.no_field_expr(e)),
+                };
+                map(fun, vec![a, b])
+            }
+            ExprKind::Call(f, args) => match &*f.kind {
+                ExprKind::Name { name, .. } => match SCALAR.iter().find(|s| s.0 == name && s.2 == args.len()) {
+                    Some((_, fun, _)) => map(*fun, args.iter().map(|a| &a.value).collect()),
+                    None => fail(self.no_field_expr(e)),
+                },
+                _ => fail(self.no_field_expr(e)),
+            },
+            _ => fail(self.no_field_expr(e)),
+        }
+    }
+
+    fn no_field_expr(&self, e: &Expr) -> Diagnostic {
+        Diagnostic::error(Code::G0301, e.span, "a field is made of columns or a file, numbers and scalar functions")
+            .hint("for example `columns 0..64 / 16`, `log(column 3)`, `file \"x.npy\"`; do other preparation in the train block")
+    }
+}

@@ -1,0 +1,349 @@
+//! The declarations of a file and of everything that it imports.
+
+use super::value::{Net, Rule, Value};
+use super::{Check, Elab, fail, near};
+use crate::ast::{self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt};
+use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
+use crate::program::{Dim, DimId, Field, Size};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// Finds imported files.
+pub trait Loader {
+    /// The name and text of a file: `path` as written (`std/rules.gnt` for `use std.rules`), `from` the importing file.
+    fn load(&self, path: &str, from: Option<&str>) -> Option<(String, String)>;
+}
+
+/// All declarations.
+#[derive(Default)]
+pub struct Items {
+    pub dims: Vec<Dim>,
+    pub fns: BTreeMap<String, Rc<FnDecl>>,
+    pub nets: BTreeMap<String, Rc<NetDecl>>,
+    pub rules: BTreeMap<String, Rc<RuleDecl>>,
+    pub lets: BTreeMap<String, Rc<Let>>,
+    pub data: Vec<DataDecl>,
+    pub fields: Vec<Vec<Field>>,
+    pub trains: Vec<TrainDecl>,
+    pub tasks: Vec<TaskDecl>,
+    pub checks: Vec<CheckDecl>,
+    library: BTreeSet<FileId>,
+    /// Where each name of the program itself was declared.
+    places: BTreeMap<String, Span>,
+}
+
+/// The module that every program sees.
+const PRELUDE: &str = "std/prelude.gnt";
+
+impl Items {
+    /// Gathers the declarations of a parsed file, of what it imports and of the prelude.
+    pub fn gather(file: &File, sources: &mut Sources, id: FileId, loader: &dyn Loader) -> Result<Items, Diagnostics> {
+        let mut items = Items::default();
+        let mut faults = Vec::new();
+        let mut done = BTreeSet::new();
+        if let Some((name, text)) = loader.load(PRELUDE, None) {
+            items.import(&name, text, true, &[], sources, loader, &mut done, &mut faults);
+        }
+        items.add(file, id, false, &[], sources, loader, &mut done, &mut faults);
+        if faults.is_empty() { Ok(items) } else { Err(Diagnostics(faults)) }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn import(
+        &mut self,
+        name: &str,
+        text: String,
+        library: bool,
+        only: &[ast::Ident],
+        sources: &mut Sources,
+        loader: &dyn Loader,
+        done: &mut BTreeSet<String>,
+        faults: &mut Vec<Diagnostic>,
+    ) {
+        if !done.insert(name.to_string()) {
+            return;
+        }
+        let id = sources.add(name, text);
+        if library {
+            self.library.insert(id);
+        }
+        match crate::parse::parse(sources, id) {
+            Ok(file) => self.add(&file, id, library, only, sources, loader, done, faults),
+            Err(d) => faults.extend(d.0),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn add(
+        &mut self,
+        file: &File,
+        id: FileId,
+        library: bool,
+        only: &[ast::Ident],
+        sources: &mut Sources,
+        loader: &dyn Loader,
+        done: &mut BTreeSet<String>,
+        faults: &mut Vec<Diagnostic>,
+    ) {
+        let wanted = |name: &str| only.is_empty() || only.iter().any(|o| o.name == name);
+        for item in &file.items {
+            match item {
+                Item::Use(u) => {
+                    let path = if u.file { u.path.clone() } else { format!("{}.gnt", u.path.replace('.', "/")) };
+                    let from = sources.name(id).to_string();
+                    match loader.load(&path, Some(&from)) {
+                        Some((name, text)) => {
+                            let is_library = library || !u.file;
+                            self.import(&name, text, is_library, &u.names, sources, loader, done, faults);
+                        }
+                        None => faults.push(
+                            Diagnostic::error(Code::G0106, u.span, format!("there is no `{}` to import", u.path))
+                                .hint("modules of the library are std.layers, std.losses, std.rules, std.metrics, std.activations and std.schedules; files are named in quotes"),
+                        ),
+                    }
+                }
+                Item::Dim(d) => self.dim(d, faults),
+                Item::Data(d) => {
+                    self.claim(&d.name, library, faults);
+                    self.data.push(d.clone());
+                }
+                Item::Fn(f) if wanted(&f.name.name) => {
+                    self.claim(&f.name, library, faults);
+                    self.fns.insert(f.name.name.clone(), Rc::new(f.clone()));
+                }
+                Item::Net(n) if wanted(&n.name.name) => {
+                    self.claim(&n.name, library, faults);
+                    self.nets.insert(n.name.name.clone(), Rc::new(n.clone()));
+                }
+                Item::Rule(r) if wanted(&r.name.name) => {
+                    self.claim(&r.name, library, faults);
+                    self.rules.insert(r.name.name.clone(), Rc::new(r.clone()));
+                }
+                Item::Let(l) => {
+                    for t in &l.targets {
+                        self.claim(&t.name, library, faults);
+                        self.lets.insert(t.name.name.clone(), Rc::new(l.clone()));
+                    }
+                }
+                Item::Train(t) => {
+                    self.claim(&t.name, library, faults);
+                    self.trains.push(t.clone());
+                }
+                Item::Task(t) => {
+                    self.claim(&t.name, library, faults);
+                    self.tasks.push(t.clone());
+                }
+                Item::Check(c) => self.checks.push(c.clone()),
+                Item::Fn(_) | Item::Net(_) | Item::Rule(_) => {}
+            }
+        }
+    }
+
+    /// Notes a name; the program's own names are declared once and hide those of the library.
+    fn claim(&mut self, name: &ast::Ident, library: bool, faults: &mut Vec<Diagnostic>) {
+        if library {
+            return;
+        }
+        self.fns.remove(&name.name);
+        self.nets.remove(&name.name);
+        self.rules.remove(&name.name);
+        if let Some(first) = self.places.insert(name.name.clone(), name.span) {
+            faults.push(
+                Diagnostic::error(Code::G0102, name.span, format!("`{}` is declared twice", name.name))
+                    .label(first, "first here")
+                    .hint("give one of them another name"),
+            );
+        }
+    }
+
+    fn dim(&mut self, d: &ast::DimDecl, faults: &mut Vec<Diagnostic>) {
+        let size = match &d.size {
+            None => Size::Open,
+            Some(e) => match self.fixed(e) {
+                Ok(n) => Size::Fixed(n),
+                Err(fault) => {
+                    faults.push(*fault);
+                    return;
+                }
+            },
+        };
+        if let Some(first) = self.dims.iter().find(|x| x.name == d.name.name) {
+            let code = if first.size == size { Code::G0102 } else { Code::G0202 };
+            let mut fault = Diagnostic::error(code, d.name.span, format!("the dim `{}` is declared twice", d.name.name));
+            if let Some(place) = first.span {
+                fault = fault.label(place, "first here");
+            }
+            faults.push(fault.hint("a dim has one size; give the other one another name"));
+            return;
+        }
+        self.places.insert(d.name.name.clone(), d.name.span);
+        self.dims.push(Dim { name: d.name.name.clone(), size, span: Some(d.name.span) });
+    }
+
+    /// A whole number from literals and sizes of earlier dims.
+    fn fixed(&self, e: &ast::Expr) -> Check<u64> {
+        let x = self.number(e)?;
+        if x.fract() != 0.0 || !(0.0..9e15).contains(&x) {
+            return fail(Diagnostic::error(Code::G0303, e.span, format!("a size is a whole number, this is {x}")));
+        }
+        Ok(x as u64)
+    }
+
+    /// A number from literals and sizes of dims.
+    pub fn number(&self, e: &ast::Expr) -> Check<f64> {
+        use ast::{BinaryOp, ExprKind, UnaryOp};
+        match &*e.kind {
+            ExprKind::Number(n) => Ok(*n),
+            ExprKind::Name { name, .. } => match self.dims.iter().find(|d| d.name == *name).map(|d| &d.size) {
+                Some(Size::Fixed(n)) => Ok(*n as f64),
+                Some(_) => fail(Diagnostic::error(Code::G0303, e.span, format!("the size of `{name}` is not known here"))),
+                None => match self.lets.get(name) {
+                    Some(l) => self.number(&l.value),
+                    None => fail(self.unknown(name, e.span)),
+                },
+            },
+            ExprKind::Unary(UnaryOp::Neg, x) => Ok(-self.number(x)?),
+            ExprKind::Binary(op, a, b) => {
+                let (a, b) = (self.number(a)?, self.number(b)?);
+                match op {
+                    BinaryOp::Add => Ok(a + b),
+                    BinaryOp::Sub => Ok(a - b),
+                    BinaryOp::Mul => Ok(a * b),
+                    BinaryOp::Div => Ok(a / b),
+                    BinaryOp::IntDiv => Ok((a / b).floor()),
+                    BinaryOp::Mod => Ok(a - (a / b).floor() * b),
+                    BinaryOp::Pow => Ok(a.powf(b)),
+                    _ => fail(Diagnostic::error(Code::G0303, e.span, "a number is needed here")),
+                }
+            }
+            _ => fail(Diagnostic::error(Code::G0303, e.span, "a number known before the program runs is needed here")),
+        }
+    }
+
+    pub fn unknown(&self, name: &str, span: Span) -> Diagnostic {
+        let d = Diagnostic::error(Code::G0101, span, format!("unknown name `{name}`"));
+        match near(name, self.names()) {
+            Some(n) => d.hint(format!("did you mean `{n}`?")),
+            None => d,
+        }
+    }
+
+    /// The dim of that name.
+    pub fn dim_named(&self, name: &str) -> Option<DimId> {
+        self.dims.iter().position(|d| d.name == name).map(DimId::new)
+    }
+
+    /// Is that file part of the library?
+    pub fn is_library(&self, file: FileId) -> bool {
+        self.library.contains(&file)
+    }
+
+    /// Has the data set that split?
+    pub fn has_split(&self, data: usize, name: &str) -> bool {
+        self.data[data].body.iter().any(|s| match s {
+            DataStmt::Split { name: n, .. } | DataStmt::SplitFrom { name: n, .. } => n.name == name,
+            _ => false,
+        })
+    }
+
+    /// Names of a program's arguments.
+    pub fn program_params(&self, name: &str) -> Vec<String> {
+        let of = |params: &[ast::ParamDecl]| params.iter().map(|p| p.name.name.clone()).collect();
+        if let Some(t) = self.trains.iter().find(|t| t.name.name == name) {
+            return of(&t.params);
+        }
+        self.tasks.iter().find(|t| t.name.name == name).map(|t| of(&t.params)).unwrap_or_default()
+    }
+
+    /// Names of a program's reports.
+    pub fn reports(&self, name: &str) -> Vec<String> {
+        let body = match self.trains.iter().find(|t| t.name.name == name) {
+            Some(t) => &t.body,
+            None => match self.tasks.iter().find(|t| t.name.name == name) {
+                Some(t) => &t.body,
+                None => return Vec::new(),
+            },
+        };
+        let named = body.iter().filter_map(|s| match s {
+            TrainStmt::Report(r) | TrainStmt::Plot(r) => Some(r.name.name.clone()),
+            _ => None,
+        });
+        named.collect()
+    }
+
+    /// All declared names.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.dims.iter().map(|d| d.name.clone()).collect();
+        names.extend(self.fns.keys().cloned());
+        names.extend(self.nets.keys().cloned());
+        names.extend(self.rules.keys().cloned());
+        names.extend(self.lets.keys().cloned());
+        names.extend(self.data.iter().map(|d| d.name.name.clone()));
+        names.extend(self.trains.iter().map(|t| t.name.name.clone()));
+        names.extend(self.tasks.iter().map(|t| t.name.name.clone()));
+        names
+    }
+}
+
+impl Elab<'_> {
+    /// What a declared name stands for.
+    pub fn global(&mut self, name: &str, span: Span) -> Check<Option<Value>> {
+        let items = self.items;
+        if let Some(k) = items.data.iter().position(|d| d.name.name == name) {
+            return Ok(Some(Value::Data(k, None)));
+        }
+        if let Some(d) = items.dim_named(name) {
+            return Ok(Some(Value::Dim(d)));
+        }
+        if let Some(f) = items.fns.get(name) {
+            return Ok(Some(Value::Fn(f.clone())));
+        }
+        if let Some(n) = items.nets.get(name) {
+            return Ok(Some(Value::Net(Net { decl: n.clone(), statics: vec![], applied: n.statics.is_empty() })));
+        }
+        if let Some(r) = items.rules.get(name) {
+            return Ok(Some(Value::Rules(vec![Rule { decl: r.clone(), args: vec![], span }])));
+        }
+        if let Some(l) = items.lets.get(name).cloned() {
+            return self.global_let(name, &l, span).map(Some);
+        }
+        if items.trains.iter().any(|t| t.name.name == name) || items.tasks.iter().any(|t| t.name.name == name) {
+            return Ok(Some(Value::Program(name.to_string())));
+        }
+        Ok(match name {
+            "pi" => Some(Value::Num(std::f64::consts::PI)),
+            "inf" => Some(Value::Num(f64::INFINITY)),
+            "eps" => Some(Value::Num(f64::from(f32::EPSILON))),
+            "true" => Some(Value::Truth(true)),
+            "false" => Some(Value::Truth(false)),
+            _ => self.builtin_value(name),
+        })
+    }
+
+    /// A top-level equation, evaluated once.
+    fn global_let(&mut self, name: &str, l: &Rc<Let>, span: Span) -> Check<Value> {
+        if self.open_globals.iter().any(|n| n == name) {
+            return fail(Diagnostic::error(Code::G0103, l.span, format!("the definition of `{name}` needs itself")).label(span, "used here"));
+        }
+        self.open_globals.push(name.to_string());
+        let active = std::mem::take(&mut self.active);
+        let scope = self.globals.clone();
+        let done = self.stmt(&ast::Stmt::Let((**l).clone()), &scope);
+        self.active = active;
+        self.open_globals.pop();
+        done?;
+        Ok(scope.get(name).expect("the equation defines it"))
+    }
+
+    /// Names that may have been meant.
+    pub fn known_names(&self) -> Vec<String> {
+        let mut names = self.items.names();
+        names.extend(self.definitions.iter().flat_map(|d| d.names.iter().cloned()));
+        if let Some(d) = self.data {
+            names.extend(self.items.fields[d].iter().map(|f| f.name.clone()));
+        }
+        names.extend(super::builtin::SCALAR.iter().map(|s| s.0.to_string()));
+        names.extend(super::builtin::REDUCTIONS.iter().map(|s| s.0.to_string()));
+        names
+    }
+}

@@ -1,0 +1,165 @@
+//! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
+//! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
+
+mod builtin;
+mod call;
+mod core;
+mod data;
+mod expr;
+mod index;
+mod items;
+mod net;
+mod program;
+mod reduce;
+mod rule;
+mod train;
+mod tree;
+mod types;
+mod value;
+
+pub use items::Loader;
+pub use program::{Checked, Options, check};
+
+use crate::ast::Expr;
+use crate::diag::{Diagnostic, Span};
+use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Unit};
+use items::Items;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use value::{Scope, Value};
+
+/// A result with a finding.
+pub(crate) type Check<T> = Result<T, Box<Diagnostic>>;
+
+/// Refuses.
+pub(crate) fn fail<T>(d: Diagnostic) -> Check<T> {
+    Err(Box::new(d))
+}
+
+/// What evaluating a definition of a train block depends on besides the text.
+#[derive(Clone, Debug, Default)]
+struct Mode {
+    /// Are nets in training?
+    training: bool,
+    /// Reports: the split (`None`: the default one); `None` in the step.
+    report: Option<Option<String>>,
+    /// Other values in place of parameters.
+    instead: BTreeMap<ParamId, TermId>,
+    /// Do net states advance?
+    advance: bool,
+    /// In the `init` function: states and parameters are their first values.
+    first: bool,
+}
+
+/// Where a net's body is being evaluated.
+#[derive(Clone, Debug, Default)]
+struct Frame {
+    path: String,
+    counts: BTreeMap<String, usize>,
+}
+
+/// Nesting of calls beyond which a definition must need itself.
+const DEPTH_LIMIT: usize = 200;
+
+/// The elaborator of one unit.
+struct Elab<'a> {
+    items: &'a Items,
+    options: &'a Options,
+    unit: Unit,
+    active: Vec<Axis>,
+    mode: Mode,
+    frames: Vec<Frame>,
+    globals: Rc<Scope>,
+    sites: BTreeMap<String, SiteId>,
+    points: u32,
+    /// First values.
+    first_params: Vec<TermId>,
+    first_states: Vec<TermId>,
+    /// Next values of net states and of a train block's own.
+    next_states: BTreeMap<StateId, TermId>,
+    depth: usize,
+    /// Definitions of a train block, evaluated when first asked for, in each mode anew.
+    definitions: Vec<Definition>,
+    /// Definitions being evaluated, to find cycles.
+    open: Vec<usize>,
+    /// Top-level equations being evaluated.
+    open_globals: Vec<String>,
+    data: Option<usize>,
+}
+
+/// A definition of a train block.
+#[derive(Clone)]
+struct Definition {
+    names: Vec<String>,
+    stmt: crate::ast::Stmt,
+    span: Span,
+}
+
+impl Elab<'_> {
+    fn site(&mut self, key: &str, span: Span) -> SiteId {
+        let path = self.frames.last().map(|f| f.path.clone()).unwrap_or_default();
+        let count = self.sites.len();
+        let key = format!("{path}:{key}:{}:{}", span.file.0, span.start);
+        *self.sites.entry(key).or_insert_with(|| SiteId::new(count))
+    }
+
+    fn point(&mut self) -> PointId {
+        self.points += 1;
+        PointId(self.points - 1)
+    }
+
+    /// Evaluates with further active axes.
+    fn within<T>(&mut self, axes: &[Axis], f: impl FnOnce(&mut Self) -> Check<T>) -> Check<T> {
+        let before = self.active.len();
+        self.active.extend(axes.iter().copied());
+        let result = f(self);
+        self.active.truncate(before);
+        result
+    }
+
+    /// Evaluates in another mode.
+    fn in_mode<T>(&mut self, mode: Mode, f: impl FnOnce(&mut Self) -> Check<T>) -> Check<T> {
+        let before = std::mem::replace(&mut self.mode, mode);
+        let result = f(self);
+        self.mode = before;
+        result
+    }
+}
+
+/// Is that expression just this name?
+fn is_name(e: &Expr, wanted: &str) -> bool {
+    matches!(&*e.kind, crate::ast::ExprKind::Name { name, primed: false } if name == wanted)
+}
+
+/// Names near to one that is unknown.
+fn near(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
+    let mut best: Option<(usize, String)> = None;
+    for k in known {
+        let d = distance(name, &k);
+        let limit = (name.chars().count() / 3).max(1);
+        if d <= limit && best.as_ref().is_none_or(|(b, n)| (d, &k) < (*b, n)) {
+            best = Some((d, k));
+        }
+    }
+    best.map(|(_, n)| n)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], next);
+        }
+    }
+    row[b.len()]
+}
+
+/// The scope's value of a name.
+fn lookup(scope: &Rc<Scope>, name: &str) -> Option<Value> {
+    scope.get(name)
+}

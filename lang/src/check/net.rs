@@ -1,0 +1,430 @@
+//! Nets: instances, parameters, states, and evaluation at other parameters.
+
+use super::call::called;
+use super::value::{Instance, Leaf, Net, Objective, Scope, Tensor, Tree, Value};
+use super::{Check, Elab, Frame, Mode, fail};
+use crate::ast::{Arg, Expr, ExprKind, Ident, Init, Let, Target, VarDecl};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Axis, Dist, Elem, Fun, Op, Param, ParamId, Red, Role, SiteId, State, StateId, Ty};
+use std::rc::Rc;
+
+impl Elab<'_> {
+    /// An instance of a net under a name.
+    pub fn instance(&mut self, net: Net, name: &str) -> Value {
+        let path = match self.frames.last() {
+            Some(f) if !f.path.is_empty() => format!("{}.{name}", f.path),
+            _ => name.to_string(),
+        };
+        Value::Instance(Rc::new(Instance { net, path }))
+    }
+
+    /// An instance for one call, numbered by the order of calls in the body around.
+    pub fn anonymous(&mut self, net: Net) -> Rc<Instance> {
+        let name = net.decl.name.name.clone();
+        let frame = match self.frames.last_mut() {
+            Some(f) => f,
+            None => {
+                self.frames.push(Frame::default());
+                self.frames.last_mut().expect("just pushed")
+            }
+        };
+        let count = frame.counts.entry(name.clone()).or_insert(0);
+        *count += 1;
+        let own = format!("{name}{count}");
+        let path = if frame.path.is_empty() { own } else { format!("{}.{own}", frame.path) };
+        Rc::new(Instance { net, path })
+    }
+
+    /// Evaluates a net's body; returns its value and its scope (for `f(x).h`).
+    pub fn run_net(&mut self, instance: &Rc<Instance>, pairs: Vec<(String, Value, Span)>, span: Span) -> Check<(Value, Rc<Scope>)> {
+        let decl = instance.net.decl.clone();
+        let inner = Scope::inside(&self.globals.clone());
+        for (name, value) in &instance.net.statics {
+            inner.set(name.as_str(), value.clone());
+        }
+        inner.set("training", Value::Truth(self.mode.training));
+        for ((name, value, at), param) in pairs.into_iter().zip(&decl.params) {
+            let value = match &param.ty {
+                Some(ty) => self.expect_type(&value, ty, &name, at, &inner).map_err(|d| called(d, span, &decl.name.name))?,
+                None => value,
+            };
+            inner.set(name, value);
+        }
+        self.frames.push(Frame { path: instance.path.clone(), ..Frame::default() });
+        let value = self.body(&decl.body, &inner);
+        self.frames.pop();
+        let value = value.map_err(|d| called(d, span, &decl.name.name))?;
+        let value = match &decl.result {
+            Some(ty) => self.expect_type(&value, ty, &decl.name.name, decl.body.span, &inner)?,
+            None => value,
+        };
+        Ok((value, inner))
+    }
+
+    /// `f(x).h`: the equation `h` inside that call.
+    pub fn inner_equation(&mut self, f: &Expr, args: &[Arg], field: &Ident, span: Span, scope: &Rc<Scope>) -> Check<Option<Value>> {
+        let ExprKind::Name { .. } = &*f.kind else { return Ok(None) };
+        let Ok(Value::Instance(instance)) = self.eval(f, scope) else { return Ok(None) };
+        let name = instance.net.decl.name.name.clone();
+        let pairs = self.pair(&name, &instance.net.decl.params.clone(), args, span, scope)?;
+        let (value, inner) = self.run_net(&instance, pairs, span)?;
+        if let Some(found) = inner.get(&field.name) {
+            return Ok(Some(found));
+        }
+        match value {
+            Value::Record(fields) => match fields.iter().find(|f| f.0 == field.name) {
+                Some((_, v)) => Ok(Some(v.clone())),
+                None => fail(self.no_field(&field.name, field.span, fields.into_iter().map(|f| f.0).collect())),
+            },
+            Value::Tensor(t) if field.name == "T" && t.axes.len() == 2 => {
+                Ok(Some(Value::Tensor(Tensor { id: t.id, axes: vec![t.axes[1], t.axes[0]] })))
+            }
+            _ => fail(self.no_field(&field.name, field.span, inner.all().into_iter().filter(|n| !n.starts_with('<')).take(12).collect())),
+        }
+    }
+
+    /// `f{theta}`: the net at other parameters, as a function of its data arguments.
+    pub fn at_parameters(&mut self, _base: &Expr, _theta: &Expr, span: Span, _scope: &Rc<Scope>) -> Check<Value> {
+        self.later(span, "a net at other parameters, `f{theta}`,")
+    }
+
+    /// The objective at other parameters: the loss of the same batch and the same draws.
+    pub fn call_objective(&mut self, o: &Rc<Objective>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let [Arg { name: None, value }] = args else {
+            return fail(Diagnostic::error(Code::G0301, span, "the objective takes the parameters: `L(w)`"));
+        };
+        let v = self.eval(value, scope)?;
+        let Value::Tree(tree) = v else {
+            return fail(Diagnostic::error(Code::G0205, value.span, format!("the objective takes a tree of parameters, not {}", v.what())));
+        };
+        let mut mode = Mode { advance: false, ..self.mode.clone() };
+        for (p, leaf) in o.over.iter().zip(&tree.leaves) {
+            let own = self.unit.params[p.index()].ty.axes.clone();
+            let renames: Vec<(Axis, Axis)> = leaf.value.axes.iter().copied().zip(own).collect();
+            let t = self.rename(&leaf.value, &renames, value.span);
+            mode.instead.insert(*p, t.id);
+        }
+        let active = std::mem::take(&mut self.active);
+        // As in the step: draws and instances are found by their paths.
+        let frames = std::mem::replace(&mut self.frames, vec![Frame { path: "loss".to_string(), ..Frame::default() }]);
+        let loss = o.loss.clone();
+        let negated = o.negated;
+        let result = self.in_mode(mode, |elab| {
+            let train = elab.train_scope();
+            let t = elab.eval_tensor(&loss, &train)?;
+            elab.mean_loss(t, negated, loss.span)
+        });
+        self.active = active;
+        self.frames = frames;
+        result.map(Value::Tensor)
+    }
+
+    /// The scalar that is descended: a tensor is averaged, a maximized one negated.
+    pub fn mean_loss(&mut self, t: Tensor, negated: bool, span: Span) -> Check<Tensor> {
+        let t = if t.axes.is_empty() { t } else { self.reduce(Red::Mean, &t, &t.axes.clone(), None, span) };
+        let t = if self.elem(&t) == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) };
+        Ok(if negated { self.map1(Fun::Neg, &t, span) } else { t })
+    }
+
+    /// The path of a variable declared here.
+    fn path(&self, name: &str) -> String {
+        match self.frames.last() {
+            Some(f) if !f.path.is_empty() => format!("{}.{name}", f.path),
+            _ => name.to_string(),
+        }
+    }
+
+    /// `param w: real[in, out] ~ glorot`.
+    pub fn param_stmt(&mut self, decl: &VarDecl, scope: &Rc<Scope>) -> Check<()> {
+        let name = self.path(&decl.name.name);
+        if let Some(d) = &decl.domain {
+            return self.later(d.span, "a parameter's domain");
+        }
+        let Some(ty) = &decl.ty else {
+            return fail(Diagnostic::error(Code::G0209, decl.name.span, format!("the parameter `{}` needs a type", decl.name.name))
+                .hint("for example `param w: real[in, out] ~ glorot`"));
+        };
+        let (elem, axes) = self.closed_type(ty, scope)?;
+        let found = self.unit.params.iter().position(|p| p.name == name);
+        let id = match found {
+            Some(k) if self.unit.params[k].ty.axes == axes => ParamId::new(k),
+            Some(k) => {
+                let d = Diagnostic::error(Code::G0209, ty.span, format!("the parameter `{name}` would have two shapes"));
+                return fail(d.label(self.unit.params[k].span, "declared here").hint("give each use an instance of its own"));
+            }
+            None => {
+                let role = self.role(decl)?;
+                self.unit.params.push(Param { name, ty: Ty { elem, axes: axes.clone() }, role, span: decl.name.span });
+                let id = ParamId::new(self.unit.params.len() - 1);
+                let first = self.first_value(decl, elem, &axes, scope)?;
+                self.first_params.push(first);
+                id
+            }
+        };
+        let value = self.param_value(id, decl.name.span);
+        scope.set(&decl.name.name, Value::Tensor(value));
+        Ok(())
+    }
+
+    fn role(&self, decl: &VarDecl) -> Check<Role> {
+        match &decl.role {
+            None => Ok(Role::Weight),
+            Some(r) => role_named(r),
+        }
+    }
+
+    /// The term of a first value, over all axes.
+    fn first_value(&mut self, decl: &VarDecl, elem: Elem, axes: &[Axis], scope: &Rc<Scope>) -> Check<crate::program::TermId> {
+        let span = decl.name.span;
+        let active = std::mem::take(&mut self.active);
+        let mode = Mode { first: true, instead: Default::default(), ..self.mode.clone() };
+        let result = self.in_mode(mode, |elab| {
+            let t = match &decl.init {
+                Some(Init::Value(e)) => elab.eval_tensor(e, scope)?,
+                Some(Init::Draw(e)) => elab.draw_first(e, axes, &decl.name.name, scope)?,
+                None => {
+                    return fail(Diagnostic::error(Code::G0301, span, format!("`{}` has no first value", decl.name.name))
+                        .hint("`= 0`, `~ glorot`, `~ normal(0, 0.1)`"));
+                }
+            };
+            let like = Tensor { id: t.id, axes: axes.to_vec() };
+            let (t, union) = elab.align(&like, &t, (span, span))?;
+            if union.len() != axes.len() {
+                let message = format!("the first value `{}` has dims that `{}` lacks", elab.shown(&t), decl.name.name);
+                return fail(Diagnostic::error(Code::G0209, span, message));
+            }
+            let t = if elem == Elem::Real && elab.elem(&t) != Elem::Real { elab.map1(Fun::ToReal, &t, span) } else { t };
+            Ok(elab.spread(t.id, axes, span))
+        });
+        self.active = active;
+        result
+    }
+
+    /// `~ glorot`, `~ he`, `~ normal(mean, deviation)`, `~ uniform(low, high)`.
+    fn draw_first(&mut self, e: &Expr, axes: &[Axis], key: &str, scope: &Rc<Scope>) -> Check<Tensor> {
+        let (name, args): (String, Vec<Value>) = match &*e.kind {
+            ExprKind::Name { name, .. } => (name.clone(), vec![]),
+            ExprKind::Call(f, args) => match &*f.kind {
+                ExprKind::Name { name, .. } => {
+                    (name.clone(), args.iter().map(|a| self.eval(&a.value, scope)).collect::<Check<_>>()?)
+                }
+                _ => return self.later(e.span, "this distribution"),
+            },
+            _ => return self.later(e.span, "this distribution"),
+        };
+        let site = self.site(&format!("first {key}"), e.span);
+        match name.as_str() {
+            "glorot" | "he" => {
+                let fan_in = self.fan(&axes[..axes.len().saturating_sub(1)], e.span)?;
+                let fan_out = self.fan(&axes[axes.len().saturating_sub(1)..], e.span)?;
+                if name == "he" {
+                    let draw = self.draw(Dist::Normal, site, axes, e.span);
+                    let scale = self.apply_fun(Fun::Div, &[Value::Num(2.0), fan_in], &[e.span, e.span], e.span)?;
+                    return self.scaled(&draw, scale, e.span);
+                }
+                let draw = self.draw(Dist::Uniform, site, axes, e.span);
+                let centred = self.apply_fun(Fun::Sub, &[Value::Tensor(draw), Value::Num(0.5)], &[e.span, e.span], e.span)?;
+                let total = self.apply_fun(Fun::Add, &[fan_in, fan_out], &[e.span, e.span], e.span)?;
+                // Uniform in (-a, a) with a = sqrt(6 / (fan-in + fan-out)).
+                let scale = self.apply_fun(Fun::Div, &[Value::Num(24.0), total], &[e.span, e.span], e.span)?;
+                let centred = self.tensor(&centred, e.span)?;
+                self.scaled(&centred, scale, e.span)
+            }
+            "orthogonal" => self.later(e.span, "the initial value `orthogonal`"),
+            _ => self.distribution(&name, &args, axes, site, e.span),
+        }
+    }
+
+    fn fan(&mut self, axes: &[Axis], span: Span) -> Check<Value> {
+        let mut n = Value::Num(1.0);
+        for axis in axes {
+            let size = match self.unit.dims[axis.dim.index()].size {
+                crate::program::Size::Fixed(k) => Value::Num(k as f64),
+                _ => Value::Tensor(self.tensor(&Value::Dim(axis.dim), span)?),
+            };
+            n = self.apply_fun(Fun::Mul, &[n, size], &[span, span], span)?;
+        }
+        Ok(n)
+    }
+
+    fn scaled(&mut self, t: &Tensor, square: Value, span: Span) -> Check<Tensor> {
+        let scale = self.apply_fun(Fun::Sqrt, &[square], &[span], span)?;
+        let v = self.apply_fun(Fun::Mul, &[Value::Tensor(t.clone()), scale], &[span, span], span)?;
+        self.tensor(&v, span)
+    }
+
+    fn draw(&mut self, dist: Dist, site: SiteId, axes: &[Axis], span: Span) -> Tensor {
+        // The axes keep their order: it numbers the entries.
+        self.unit.terms.push(crate::program::Term {
+            op: Op::Random(dist, site),
+            ty: Ty { elem: Elem::Real, axes: axes.to_vec() },
+            span,
+        });
+        Tensor { id: crate::program::TermId::new(self.unit.terms.len() - 1), axes: axes.to_vec() }
+    }
+
+    /// Draws from a named distribution with its arguments.
+    pub fn distribution(&mut self, name: &str, args: &[Value], axes: &[Axis], site: SiteId, span: Span) -> Check<Tensor> {
+        let (dist, most) = match name {
+            "normal" => (Dist::Normal, 2),
+            "uniform" => (Dist::Uniform, 2),
+            "rademacher" => (Dist::Rademacher, 0),
+            "gumbel" => (Dist::Gumbel, 0),
+            "exponential" => (Dist::Exponential, 0),
+            "bernoulli" => (Dist::Uniform, 1),
+            "categorical" | "permutation" => return self.later(span, &format!("the distribution `{name}`")),
+            _ => {
+                let known = ["normal", "uniform", "bernoulli", "rademacher", "gumbel", "exponential", "glorot", "he"];
+                let d = Diagnostic::error(Code::G0101, span, format!("unknown distribution `{name}`"));
+                return fail(match super::near(name, known.iter().map(ToString::to_string)) {
+                    Some(n) => d.hint(format!("did you mean `{n}`?")),
+                    None => d.hint(format!("there are {}", known.join(", "))),
+                });
+            }
+        };
+        if args.len() > most {
+            return fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes {most} arguments at most, {} given", args.len())));
+        }
+        let t = Value::Tensor(self.draw(dist, site, axes, span));
+        let s = [span, span];
+        let v = match (name, args) {
+            ("normal", [mean, deviation]) => {
+                let scaled = self.apply_fun(Fun::Mul, &[t, deviation.clone()], &s, span)?;
+                self.apply_fun(Fun::Add, &[scaled, mean.clone()], &s, span)?
+            }
+            ("uniform", [low, high]) => {
+                let width = self.apply_fun(Fun::Sub, &[high.clone(), low.clone()], &s, span)?;
+                let scaled = self.apply_fun(Fun::Mul, &[t, width], &s, span)?;
+                self.apply_fun(Fun::Add, &[scaled, low.clone()], &s, span)?
+            }
+            ("bernoulli", args) => {
+                let p = args.first().cloned().unwrap_or(Value::Num(0.5));
+                self.apply_fun(Fun::Lt, &[t, p], &s, span)?
+            }
+            (_, []) => t,
+            _ => return fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes 0 or {most} arguments"))),
+        };
+        self.tensor(&v, span)
+    }
+
+    /// `z ~ normal[batch, latent]`, `z ~ normal like w`.
+    pub fn sample(&mut self, key: &str, dist: &Expr, like: Option<&Expr>, span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let (head, args) = match &*dist.kind {
+            ExprKind::Call(f, args) => (f.clone(), args.iter().map(|a| self.eval(&a.value, scope)).collect::<Check<Vec<_>>>()?),
+            _ => (dist.clone(), vec![]),
+        };
+        let (name, items) = match &*head.kind {
+            ExprKind::Bracket(base, items, None) => (base.clone(), items.clone()),
+            _ => (head.clone(), vec![]),
+        };
+        let ExprKind::Name { name, .. } = &*name.kind else { return self.later(dist.span, "this distribution") };
+        if let Some(like) = like {
+            let v = self.eval(like, scope)?;
+            return self.sample_like(key, name, &args, &v, span);
+        }
+        let mut axes: Vec<Axis> = Vec::new();
+        for item in &items {
+            let crate::ast::IndexItem::Expr(e) = item else { return self.later(span, "this form of draw") };
+            let v = self.eval(e, scope)?;
+            let dim = self.index_dim(&v, e.span)?;
+            let taken = axes.clone();
+            axes.push(self.fresh_axis(dim, &taken));
+        }
+        let site = self.site(key, span);
+        self.distribution(name, &args, &axes, site, span).map(Value::Tensor)
+    }
+
+    fn sample_like(&mut self, key: &str, name: &str, args: &[Value], like: &Value, span: Span) -> Check<Value> {
+        if let Value::Tree(tree) = like {
+            let mut leaves = Vec::new();
+            for leaf in &tree.leaves {
+                let site = self.site(&format!("{key} {}", leaf.name), span);
+                let value = self.distribution(name, args, &leaf.value.axes.clone(), site, span)?;
+                leaves.push(Leaf { value, param: None, ..leaf.clone() });
+            }
+            return Ok(Value::Tree(Tree { leaves }));
+        }
+        let t = self.tensor(like, span)?;
+        let site = self.site(key, span);
+        self.distribution(name, args, &t.axes, site, span).map(Value::Tensor)
+    }
+
+    /// `state mu: real[c] = 0` in a net or train block.
+    pub fn state_stmt(&mut self, decl: &VarDecl, scope: &Rc<Scope>) -> Check<()> {
+        let name = self.path(&decl.name.name);
+        let (elem, axes) = match &decl.ty {
+            Some(ty) => self.closed_type(ty, scope)?,
+            None => (Elem::Real, vec![]),
+        };
+        let id = match self.unit.states.iter().position(|s| s.name == name) {
+            Some(k) => StateId::new(k),
+            None => {
+                let first = self.first_value(decl, elem, &axes, scope)?;
+                self.new_state(name, elem, axes, first, decl.name.span)
+            }
+        };
+        let value = self.state_value(id, decl.name.span);
+        scope.set(&decl.name.name, Value::Tensor(value));
+        scope.set(format!("<state {}>", decl.name.name), Value::Num(f64::from(id.0)));
+        Ok(())
+    }
+
+    /// Adds a state.
+    pub fn new_state(&mut self, name: String, elem: Elem, axes: Vec<Axis>, first: crate::program::TermId, span: Span) -> StateId {
+        self.unit.states.push(State { name, ty: Ty { elem, axes }, span });
+        self.first_states.push(first);
+        StateId::new(self.unit.states.len() - 1)
+    }
+
+    /// A state's value now.
+    pub fn state_value(&mut self, id: StateId, span: Span) -> Tensor {
+        let ty = self.unit.states[id.index()].ty.clone();
+        let term = if self.mode.first {
+            self.first_states[id.index()]
+        } else {
+            self.term(Op::State(id), ty.elem, ty.axes.clone(), span)
+        };
+        Tensor { id: term, axes: ty.axes }
+    }
+
+    /// `mu' = ...` in a net or train block.
+    pub fn primed_stmt(&mut self, l: &Let, target: &Target, scope: &Rc<Scope>) -> Check<()> {
+        let name = &target.name.name;
+        let Some(Value::Num(id)) = scope.get(&format!("<state {name}>")) else {
+            return fail(Diagnostic::error(Code::G0107, target.name.span, format!("`{name}` is no state, so it has no next value"))
+                .hint(format!("declare it: `state {name} = 0`")));
+        };
+        let id = StateId(id as u32);
+        let v = self.let_value(l, scope)?;
+        let t = self.tensor(&v, l.value.span)?;
+        let ty = self.unit.states[id.index()].ty.clone();
+        let like = Tensor { id: t.id, axes: ty.axes.clone() };
+        let t = self.spread_like_axes(&t, &like, l.value.span)?;
+        scope.set(format!("{name}'"), Value::Tensor(t.clone()));
+        if self.mode.advance && !self.mode.first {
+            self.next_states.entry(id).or_insert(t.id);
+        }
+        Ok(())
+    }
+
+    /// Aligned with and repeated over exactly these axes.
+    pub fn spread_like_axes(&mut self, t: &Tensor, like: &Tensor, span: Span) -> Check<Tensor> {
+        let (aligned, union) = self.align(like, t, (span, span))?;
+        if union.len() != like.axes.len() {
+            let message = format!("a next value has the shape of its state; `{}` has other dims", self.shown(t));
+            return fail(Diagnostic::error(Code::G0209, span, message));
+        }
+        let id = self.spread(aligned.id, &like.axes, span);
+        Ok(Tensor { id, axes: like.axes.clone() })
+    }
+}
+
+/// The role of that name.
+pub fn role_named(r: &Ident) -> Check<Role> {
+    match r.name.as_str() {
+        "weight" => Ok(Role::Weight),
+        "bias" => Ok(Role::Bias),
+        "scale" => Ok(Role::Scale),
+        other => fail(Diagnostic::error(Code::G0405, r.span, format!("there is no role `{other}`")).hint("roles are weight, bias and scale")),
+    }
+}

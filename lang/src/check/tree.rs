@@ -1,0 +1,116 @@
+//! Trees: records of parameters and what has their shape.
+
+use super::value::{Instance, Leaf, Tensor, Tree, Value};
+use super::{Check, Elab, fail};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Op, ParamId, TermId};
+
+impl Elab<'_> {
+    /// Applies leaf by leaf; arguments that are no trees take part in every leaf.
+    pub fn leafwise(
+        &mut self,
+        like: &Tree,
+        args: &[Value],
+        span: Span,
+        mut f: impl FnMut(&mut Self, &[Value]) -> Check<Value>,
+    ) -> Check<Value> {
+        let mut leaves = Vec::new();
+        for (k, leaf) in like.leaves.iter().enumerate() {
+            let mut parts = Vec::new();
+            for a in args {
+                parts.push(match a {
+                    Value::Tree(t) if t.leaves.len() != like.leaves.len() => {
+                        let message = format!("these trees have different shapes: {} tensors and {}", like.leaves.len(), t.leaves.len());
+                        return fail(Diagnostic::error(Code::G0201, span, message));
+                    }
+                    Value::Tree(t) => Value::Tensor(t.leaves[k].value.clone()),
+                    other => other.clone(),
+                });
+            }
+            let v = f(self, &parts)?;
+            let value = self.tensor(&v, span)?;
+            leaves.push(Leaf { value, param: None, ..leaf.clone() });
+        }
+        Ok(Value::Tree(Tree { leaves }))
+    }
+
+    /// The value now of a parameter, or what stands in its place.
+    pub fn param_value(&mut self, p: ParamId, span: Span) -> Tensor {
+        let ty = self.unit.params[p.index()].ty.clone();
+        if let Some(id) = self.mode.instead.get(&p) {
+            return Tensor { id: *id, axes: ty.axes };
+        }
+        if self.mode.first {
+            return Tensor { id: self.first_params[p.index()], axes: ty.axes };
+        }
+        let id = self.term(Op::Param(p), ty.elem, ty.axes.clone(), span);
+        Tensor { id, axes: ty.axes }
+    }
+
+    /// The tree of parameters.
+    pub fn tree_of(&mut self, params: &[ParamId], strip: &str, span: Span) -> Tree {
+        let mut leaves = Vec::new();
+        for p in params {
+            let (name, role) = (self.unit.params[p.index()].name.clone(), self.unit.params[p.index()].role);
+            let value = self.param_value(*p, span);
+            let name = name.strip_prefix(strip).unwrap_or(&name).to_string();
+            leaves.push(Leaf { name, role, param: Some(*p), value });
+        }
+        Tree { leaves }
+    }
+
+    /// The parameters of an instance, in the order of their creation.
+    pub fn params_of(&self, instance: &Instance) -> Vec<ParamId> {
+        let prefix = format!("{}.", instance.path);
+        (0..self.unit.params.len()).filter(|k| self.unit.params[*k].name.starts_with(&prefix)).map(ParamId::new).collect()
+    }
+
+    /// A value with the shape of a tree: trees as they are, numbers and tensors in every leaf.
+    pub fn like_tree(&mut self, like: &Tree, v: &Value, span: Span) -> Check<Tree> {
+        if let Value::Tree(t) = v
+            && t.leaves.len() == like.leaves.len()
+        {
+            return Ok(t.clone());
+        }
+        let mut leaves = Vec::new();
+        for leaf in &like.leaves {
+            let t = self.tensor(v, span)?;
+            let value = self.spread_like(&t, &leaf.value, span)?;
+            leaves.push(Leaf { value, param: None, ..leaf.clone() });
+        }
+        Ok(Tree { leaves })
+    }
+
+    /// The tensor over all axes of another, aligned by dim, repeated where it lacks one.
+    pub fn spread_like(&mut self, t: &Tensor, like: &Tensor, span: Span) -> Check<Tensor> {
+        let (t, union) = self.align(like, t, (span, span))?;
+        if union.len() != like.axes.len() {
+            let message = format!("`{}` is needed here, not `{}`", self.shown(like), self.shown(&t));
+            return fail(Diagnostic::error(Code::G0209, span, message));
+        }
+        let id = self.spread(t.id, &like.axes, span);
+        Ok(Tensor { id, axes: like.axes.clone() })
+    }
+
+    /// The term over all these axes: repeated along those that it lacks.
+    pub fn spread(&mut self, id: TermId, axes: &[crate::program::Axis], span: Span) -> TermId {
+        use crate::program::{Elem, Fun};
+        let ty = self.ty(id).clone();
+        let lacking: Vec<_> = axes.iter().copied().filter(|a| !ty.axes.contains(a)).collect();
+        if lacking.is_empty() {
+            return id;
+        }
+        // An entry equals itself: the comparison of an index with itself is true everywhere and has the axis.
+        let mut so_far = id;
+        for axis in lacking {
+            let iota = self.term(Op::Iota(axis), Elem::Index(axis.dim), vec![axis], span);
+            let zero = self.term(Op::Const(0.0), Elem::Int, vec![], span);
+            let always = self.term(Op::Map(Fun::Ge, vec![iota, zero]), Elem::Bool, vec![axis], span);
+            let mut all = self.ty(so_far).axes.clone();
+            all.push(axis);
+            let neutral = self.term(Op::Const(0.0), ty.elem, vec![], span);
+            so_far = self.term(Op::Map(Fun::Select, vec![always, so_far, neutral]), ty.elem, all, span);
+        }
+        so_far
+    }
+}

@@ -1,0 +1,170 @@
+//! What an expression is while it is elaborated.
+
+use crate::ast::{Expr, FnDecl, NetDecl, RuleDecl};
+use crate::diag::Span;
+use crate::program::{Axis, DimId, ParamId, Role, TermId};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A tensor: its term, and the axes that have a position. Axes of the term that are not listed belong to index
+/// variables of the scopes around.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    pub id: TermId,
+    pub axes: Vec<Axis>,
+}
+
+/// A leaf of a tree.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Its path below the tree.
+    pub name: String,
+    pub role: Role,
+    /// The parameter that it is or stands for.
+    pub param: Option<ParamId>,
+    pub value: Tensor,
+}
+
+/// A record of parameters, or anything of that shape.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    pub leaves: Vec<Leaf>,
+}
+
+/// A function with the scope that it sees.
+#[derive(Clone, Debug)]
+pub struct Closure {
+    pub params: Vec<String>,
+    pub body: Expr,
+    pub scope: Rc<Scope>,
+}
+
+/// A net with its static arguments.
+#[derive(Clone, Debug)]
+pub struct Net {
+    pub decl: Rc<NetDecl>,
+    pub statics: Vec<(String, Value)>,
+    /// Were the static arguments given (or are there none)?
+    pub applied: bool,
+}
+
+/// A net with parameters of its own, found by its path.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub net: Net,
+    pub path: String,
+}
+
+/// A rule with its arguments.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub decl: Rc<RuleDecl>,
+    pub args: Vec<(String, Value)>,
+    pub span: Span,
+}
+
+/// The objective of a `minimize`, a function of the trained tree.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    pub loss: Expr,
+    pub negated: bool,
+    pub over: Vec<ParamId>,
+}
+
+/// A value of the elaborator.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A number known now.
+    Num(f64),
+    /// A truth value known now.
+    Truth(bool),
+    Text(String),
+    Dim(DimId),
+    Tensor(Tensor),
+    /// An argument of a train block: a hyperparameter, whose value may also be needed now.
+    Hyper(Tensor, f64),
+    Tuple(Vec<Value>),
+    Record(Vec<(String, Value)>),
+    Tree(Tree),
+    Fn(Rc<FnDecl>),
+    Lambda(Rc<Closure>),
+    Builtin(&'static str),
+    Net(Net),
+    Instance(Rc<Instance>),
+    /// Rules in order: transforms, then the rule.
+    Rules(Vec<Rule>),
+    Objective(Rc<Objective>),
+    /// A data set, or one of its splits.
+    Data(usize, Option<String>),
+    /// A train block or task, by name.
+    Program(String),
+    /// A run of one.
+    Run(usize),
+}
+
+impl Value {
+    /// What it is, for messages.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Value::Num(_) | Value::Hyper(..) => "a number",
+            Value::Truth(_) => "a truth value",
+            Value::Text(_) => "a text",
+            Value::Dim(_) => "a dim",
+            Value::Tensor(_) => "a tensor",
+            Value::Tuple(_) => "a tuple",
+            Value::Record(_) => "a record",
+            Value::Tree(_) => "a tree of parameters",
+            Value::Fn(_) | Value::Lambda(_) | Value::Builtin(_) => "a function",
+            Value::Net(_) => "a net",
+            Value::Instance(_) => "an instance of a net",
+            Value::Rules(_) => "a rule",
+            Value::Objective(_) => "an objective",
+            Value::Data(..) => "a data set",
+            Value::Program(_) => "a train block or task",
+            Value::Run(_) => "a run",
+        }
+    }
+}
+
+/// Names in sight: a frame and the scope around it.
+#[derive(Debug, Default)]
+pub struct Scope {
+    names: RefCell<BTreeMap<String, Value>>,
+    parent: Option<Rc<Scope>>,
+}
+
+impl Scope {
+    /// A scope inside another.
+    pub fn inside(parent: &Rc<Scope>) -> Rc<Scope> {
+        Rc::new(Scope { names: RefCell::default(), parent: Some(parent.clone()) })
+    }
+
+    /// Defines a name; a later definition shadows.
+    pub fn set(&self, name: impl Into<String>, value: Value) {
+        self.names.borrow_mut().insert(name.into(), value);
+    }
+
+    /// The nearest definition.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        let found = self.names.borrow().get(name).cloned();
+        found.or_else(|| self.parent.as_ref().and_then(|p| p.get(name)))
+    }
+
+    /// Names in sight, for near misses.
+    pub fn all(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.names.borrow().keys().cloned().collect();
+        names.extend(self.parent.iter().flat_map(|p| p.all()));
+        names
+    }
+}
+
+impl Scope {
+    /// The nearest scope whose own frame defines a name.
+    pub fn nearest(scope: &Rc<Scope>, name: &str) -> Option<Rc<Scope>> {
+        if scope.names.borrow().contains_key(name) {
+            return Some(scope.clone());
+        }
+        scope.parent.as_ref().and_then(|p| Scope::nearest(p, name))
+    }
+}
