@@ -3,10 +3,12 @@
 #![deny(missing_docs)]
 
 pub mod ast;
+pub mod check;
 pub mod diag;
 pub mod ids;
 mod parse;
 pub mod print;
+pub mod print_program;
 pub mod program;
 pub mod render;
 

@@ -20,13 +20,12 @@ mod value;
 pub use items::Loader;
 pub use program::{Checked, Options, check};
 
-use crate::ast::Expr;
 use crate::diag::{Diagnostic, Span};
 use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Unit};
 use items::Items;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use value::{Scope, Value};
+use value::Scope;
 
 /// A result with a finding.
 pub(crate) type Check<T> = Result<T, Box<Diagnostic>>;
@@ -126,11 +125,6 @@ impl Elab<'_> {
     }
 }
 
-/// Is that expression just this name?
-fn is_name(e: &Expr, wanted: &str) -> bool {
-    matches!(&*e.kind, crate::ast::ExprKind::Name { name, primed: false } if name == wanted)
-}
-
 /// Names near to one that is unknown.
 fn near(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
     let mut best: Option<(usize, String)> = None;
@@ -157,9 +151,4 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// The scope's value of a name.
-fn lookup(scope: &Rc<Scope>, name: &str) -> Option<Value> {
-    scope.get(name)
 }
