@@ -2,10 +2,4 @@
 //! Law: the compiler decides, the runtime obeys; all input and output happen here.
 #![deny(missing_docs)]
 
-pub mod data;
 pub mod device;
-pub mod record;
-pub mod session;
-pub mod shuffle;
-pub mod sizes;
-pub mod train;
