@@ -84,11 +84,11 @@ struct Job<'j, 'a, T: 'static> {
 unsafe impl<T: Sync> Sync for Job<'_, '_, T> {}
 
 impl<'a, T: Element> Job<'_, 'a, T> {
-    /// Product `i` of the batch, the right way round.
+    /// Product `i` of the batch.
     fn single(&self, i: usize) -> Single<'a, T> {
         let p = self.p;
         let c = p.c.as_ref().map(|c| OperandMut::of(c.shape().normal(p.m, p.n).moved(p.batch.c.at(i))));
-        let single = Single {
+        Single {
             m: p.m,
             n: p.n,
             k: p.k,
@@ -99,19 +99,21 @@ impl<'a, T: Element> Job<'_, 'a, T> {
             epilogue: p.epilogue,
             first_row: i * p.m,
             flipped: false,
-        };
-        if !skinny::applies(&single) && self.flips(&single) { single.transposed() } else { single }
+        }
     }
 
-    /// Whether rows and columns are better exchanged: for a result that runs along its rows, and for few columns.
-    fn flips(&self, s: &Single<T>) -> bool {
-        let narrow = s.n < FLIP.min(s.m) && s.n * 2 <= self.kernels.lanes && s.a.rows.is_unit();
-        narrow || s.c.as_ref().is_some_and(|c| c.rows.is_unit() && !c.cols.is_unit())
+    /// The product with rows and columns exchanged where that is better: for a result that runs along its rows, and for
+    /// columns that would leave vectors half empty where rows would not.
+    fn oriented(&self, s: Single<'a, T>) -> Single<'a, T> {
+        let vectors = |rows: usize, cols: usize| rows * cols.div_ceil(self.kernels.lanes);
+        let narrow = s.n < FLIP && s.m > FLIP && s.a.rows.is_unit() && 5 * vectors(s.n, s.m) < 4 * vectors(s.m, s.n);
+        let turned = s.c.as_ref().is_some_and(|c| c.rows.is_unit() && !c.cols.is_unit());
+        if !skinny::applies(&s) && (narrow || turned) { s.transposed() } else { s }
     }
 
     /// How many ways the rows and the columns are cut for `parts` threads, such that little is packed twice.
     fn grid(&self, parts: usize) -> (usize, usize) {
-        let s = self.single(0);
+        let s = self.oriented(self.single(0));
         if skinny::applies(&s) {
             return if s.m >= s.n { (parts, 1) } else { (1, parts) };
         }
@@ -124,7 +126,7 @@ impl<'a, T: Element> Job<'_, 'a, T> {
     }
 
     unsafe fn part(&self, i: usize, part: usize, (down, across): (usize, usize)) {
-        let s = self.single(i);
+        let s = self.oriented(self.single(i));
         let (row, col) = (part / across, part % across);
         let units = s.n.div_ceil(UNIT);
         let cut = |col: usize| (units * col / across * UNIT).min(s.n);
@@ -136,7 +138,7 @@ impl<'a, T: Element> Job<'_, 'a, T> {
     unsafe fn batch(&self, part: usize, parts: usize) {
         let count = self.p.batch.count;
         for i in count * part / parts..count * (part + 1) / parts {
-            let s = self.single(i);
+            let s = self.oriented(self.single(i));
             // SAFETY: products of different parts are different ones.
             unsafe { self.compute(&s, &Region { rows: 0..s.m, cols: 0..s.n }, part) };
         }

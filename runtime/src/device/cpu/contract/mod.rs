@@ -6,6 +6,7 @@
 
 mod block;
 mod driver;
+mod finish;
 mod isa;
 mod kernel;
 mod pack;

@@ -77,12 +77,34 @@ pub(super) unsafe fn pack_a<T: Element>(
     }
 }
 
-/// Packs a panel of `B`: `k` rows of `width` columns, rows [`panel_pitch`] apart.
+/// How many rows of a block of `B` are copied into every panel before the next ones: few pages are open at a time.
+const LINES: usize = 16;
+
+/// Packs `k` rows of `B`'s first `cols` columns in panels of `width` columns; the panel from column `j` on starts at
+/// element `j * k`, and has its rows [`panel_pitch`] apart.
 ///
 /// # Safety
-/// The machine has the kernels' instruction set, `b` is readable over `k` and `width`, and `dst` has room for
-/// `k * panel_pitch(width)` elements and a vector more.
-pub(super) unsafe fn pack_b<T: Element>(kernels: &Kernels<T>, b: &Operand<T>, k: usize, width: usize, dst: *mut T) {
+/// The machine has the kernels' instruction set, `b` is readable over `k` and `cols`, and `dst` has room for
+/// `k * panel_pitch(cols)` elements and a vector more.
+pub(super) unsafe fn pack_b<T: Element>(
+    kernels: &Kernels<T>,
+    b: &Operand<T>,
+    (k, cols): (usize, usize),
+    width: usize,
+    dst: *mut T,
+) {
+    let lines = if b.cols.is_unit() { LINES } else { k.max(1) };
+    for from in (0..k).step_by(lines) {
+        for col in (0..cols).step_by(width) {
+            let width = width.min(cols - col);
+            let to = dst.wrapping_add(col * k + from * panel_pitch(width));
+            // SAFETY: the caller's contract. What is written too much is overwritten by later lines.
+            unsafe { pack_panel(kernels, &b.block(from, col), lines.min(k - from), width, to) };
+        }
+    }
+}
+
+unsafe fn pack_panel<T: Element>(kernels: &Kernels<T>, b: &Operand<T>, k: usize, width: usize, dst: *mut T) {
     let pitch = panel_pitch(width);
     if b.cols.is_unit() {
         // SAFETY: the lines are rows of the panel.

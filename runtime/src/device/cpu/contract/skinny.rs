@@ -1,8 +1,9 @@
 //! Products with few rows or few columns whose sums run along contiguous memory in both operands: vectors along `k`.
 //! Law: which products come here, and in which groups, depends on their shape and strides alone.
 
-use super::block::{ROWS_MAX, Region, Scratch, Single, finish};
-use super::kernel::{DOT, Dots, Element, Kernels};
+use super::block::{ROWS_MAX, Region, Scratch, Single};
+use super::finish::finish;
+use super::kernel::{DOT_SHORT, Dots, Element, Kernels};
 
 /// The most rows (or columns) of a product that is computed here.
 pub(super) const FEW: usize = 8;
@@ -23,9 +24,11 @@ pub(super) unsafe fn region<T: Element>(s: &Single<T>, kernels: &Kernels<T>, reg
         let some = start..(start + ROWS_MAX).min(long.end);
         // The long extent goes along memory when it is the columns.
         let (along, across) = if by_rows { (short.len() as isize, 1) } else { (1, some.len() as isize) };
-        for i in some.clone().step_by(DOT) {
-            for j in short.clone().step_by(DOT) {
-                let (height, width) = (DOT.min(some.end - i), DOT.min(short.end - j));
+        for j in short.clone().step_by(DOT_SHORT) {
+            let width = DOT_SHORT.min(short.end - j);
+            let table = kernels.dot[width - 1];
+            for i in some.clone().step_by(table.len()) {
+                let height = table.len().min(some.end - i);
                 let row = |i: usize| if by_rows { s.a.at(i, 0) } else { s.b.at(0, i) };
                 let other = |j: usize| if by_rows { s.b.at(0, j) } else { s.a.at(j, 0) };
                 let out = (i - start) as isize * along + (j - short.start) as isize * across;
@@ -38,12 +41,12 @@ pub(super) unsafe fn region<T: Element>(s: &Single<T>, kernels: &Kernels<T>, reg
                     out_col: across,
                 };
                 // SAFETY: rows of both operands are contiguous over `k`, and the sums lie in the scratch tile.
-                unsafe { kernels.dot[height - 1][width - 1](&dots) };
+                unsafe { table[height - 1](&dots) };
             }
         }
         let (rows, cols) = if by_rows { (some, short.clone()) } else { (short.clone(), some) };
-        let strides = if by_rows { (along, across) } else { (across, along) };
+        let (row, col) = if by_rows { (along, across) } else { (across, along) };
         // SAFETY: the tile holds the block.
-        unsafe { finish(s, &Region { rows, cols }, scratch.tile, strides, scratch) };
+        unsafe { finish(s, kernels, &Region { rows, cols }, (scratch.tile, row, col), scratch) };
     }
 }

@@ -58,17 +58,20 @@ pub(crate) type TileFn<T> = unsafe fn(&Tile<T>);
 /// Tile kernels by `[rows - 1][vectors - 1]`; fewer rows have at least as many widths.
 pub(crate) type TileTable<T> = &'static [&'static [TileFn<T>]];
 
-/// The most rows of each operand that a dot kernel takes.
-pub(crate) const DOT: usize = 4;
+/// The most rows of the first operand that a dot kernel takes.
+pub(crate) const DOT_LONG: usize = 8;
+
+/// The most rows of the second operand that a dot kernel takes.
+pub(crate) const DOT_SHORT: usize = 4;
 
 /// One call of a dot kernel: `out[i * out_row + j * out_col] = sum over k of a[i][k] * b[j][k]`.
 pub(crate) struct Dots<T> {
     /// The length of the sums.
     pub k: usize,
     /// Contiguous rows of the one operand.
-    pub a: [*const T; DOT],
+    pub a: [*const T; DOT_LONG],
     /// Contiguous rows of the other operand.
-    pub b: [*const T; DOT],
+    pub b: [*const T; DOT_SHORT],
     /// Where the first sum goes.
     pub out: *mut T,
     /// Elements between results of neighbouring rows of `a`.
@@ -102,8 +105,8 @@ pub(crate) struct Kernels<T: 'static> {
     pub interleaved: TileTable<T>,
     /// For row-major packed `A`.
     pub row_major: TileTable<T>,
-    /// Dot kernels by `[rows of a - 1][rows of b - 1]`.
-    pub dot: [[DotFn<T>; DOT]; DOT],
+    /// Dot kernels by `[rows of b - 1][rows of a - 1]`; all widths up to [`DOT_SHORT`] are there.
+    pub dot: &'static [&'static [DotFn<T>]],
     /// Packs contiguous lines.
     pub copy: CopyFn<T>,
     /// Packs columns.
@@ -168,12 +171,15 @@ macro_rules! widths {
 /// The table of dot kernels.
 macro_rules! dots {
     ($dot:ident, $lanes:ty) => {
-        [
-            [$dot::<$lanes, 1, 1>, $dot::<$lanes, 1, 2>, $dot::<$lanes, 1, 3>, $dot::<$lanes, 1, 4>],
-            [$dot::<$lanes, 2, 1>, $dot::<$lanes, 2, 2>, $dot::<$lanes, 2, 3>, $dot::<$lanes, 2, 4>],
-            [$dot::<$lanes, 3, 1>, $dot::<$lanes, 3, 2>, $dot::<$lanes, 3, 3>, $dot::<$lanes, 3, 4>],
-            [$dot::<$lanes, 4, 1>, $dot::<$lanes, 4, 2>, $dot::<$lanes, 4, 3>, $dot::<$lanes, 4, 4>],
+        &[
+            dots!($dot, $lanes, 1: 1 2 3 4 5 6 7 8),
+            dots!($dot, $lanes, 2: 1 2 3 4),
+            dots!($dot, $lanes, 3: 1 2 3 4),
+            dots!($dot, $lanes, 4: 1 2 3 4),
         ]
+    };
+    ($dot:ident, $lanes:ty, $short:literal: $($long:literal)*) => {
+        &[$($dot::<$lanes, $long, $short>),*]
     };
 }
 
