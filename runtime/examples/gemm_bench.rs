@@ -49,6 +49,20 @@ const SHAPES: &[Shape] = &[
     shape(48_810, 64, 64, "nn"),
 ];
 
+/// Numbers from an address at a cache line's start on.
+struct Aligned(Vec<f32>);
+
+impl Aligned {
+    fn new(len: usize) -> Aligned {
+        Aligned((0..len + 16).map(|i| (i * 7 % 13) as f32 - 6.0).collect())
+    }
+
+    fn get(&mut self, len: usize) -> &mut [f32] {
+        let start = self.0.as_ptr().align_offset(64);
+        &mut self.0[start..start + len]
+    }
+}
+
 fn operand(data: &[f32], turned: bool, rows: usize, cols: usize) -> Operand<'_, f32> {
     let (down, right) = if turned { (1, rows as isize) } else { (cols as isize, 1) };
     Operand { base: data.as_ptr(), rows: Offsets::Strided(down), cols: Offsets::Strided(right) }
@@ -57,16 +71,16 @@ fn operand(data: &[f32], turned: bool, rows: usize, cols: usize) -> Operand<'_, 
 /// The best and the median GFLOP/s of a shape.
 fn measure(isa: Isa, shape: &Shape, threads: usize) -> (f64, f64) {
     let &Shape { m, n, k, a_turned, b_turned } = shape;
-    let data = |len: usize| (0..len).map(|i| (i * 7 % 13) as f32 - 6.0).collect::<Vec<f32>>();
-    let (a, b, mut c) = (data(m * k), data(k * n), vec![0.0f32; m * n]);
+    let (mut a, mut b, mut c) = (Aligned::new(m * k), Aligned::new(k * n), Aligned::new(m * n));
+    let (a, b, c) = (a.get(m * k), b.get(k * n), c.get(m * n));
     let mut scratch = vec![0.0f32; scratch_len(m, n, k, threads)];
     let (rows, cols) = (Offsets::Strided(n as isize), Offsets::Strided(1));
     let product = Product {
         m,
         n,
         k,
-        a: operand(&a, a_turned, m, k),
-        b: operand(&b, b_turned, k, n),
+        a: operand(a, a_turned, m, k),
+        b: operand(b, b_turned, k, n),
         c: Some(OperandMut { base: c.as_mut_ptr(), rows, cols }),
         accumulate: false,
         epilogue: None,

@@ -109,9 +109,14 @@ pub(super) unsafe fn region<T: Element>(s: &Single<T>, kernels: &Kernels<T>, reg
 
 /// Cuts a range evenly into pieces of at most `most`, at multiples of `unit`.
 fn cuts(range: Range<usize>, most: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
-    let step = range.len().div_ceil(range.len().div_ceil(most).max(1)).next_multiple_of(unit).min(most).max(1);
+    let step = even(range.len(), most).next_multiple_of(unit).min(most);
     let end = range.end;
     range.step_by(step).map(move |start| start..(start + step).min(end))
+}
+
+/// The length of the pieces when `len` is cut evenly into as few pieces of at most `most` as there can be.
+fn even(len: usize, most: usize) -> usize {
+    if len <= most { len.max(1) } else { len.div_ceil(len.div_ceil(most)) }
 }
 
 /// Computes a strip of at most [`COLS_MAX`] columns: each piece of `B` is packed once and meets every block of rows.
@@ -150,7 +155,7 @@ struct Out<T> {
 fn pieces<T>(s: &Single<T>) -> impl Iterator<Item = Range<usize>> + use<T> {
     // With few rows `B` passes by once: short pieces touch few pages at a time.
     let (k, most) = (s.k, if s.m <= 3 { K_SHORT } else { K_MAX });
-    let step = k.div_ceil(k.div_ceil(most).max(1)).max(1);
+    let step = even(k, most);
     (0..k.max(1)).step_by(step).map(move |start| start..(start + step).min(k))
 }
 

@@ -2,19 +2,31 @@
 //! Law: threads share no sum; a region of the result belongs to one thread.
 
 use super::block::{self, FLIP, Region, Scratch, Single, scratch_per_thread};
+use super::finish::finish;
 use super::kernel::{Element, Kernels};
-use super::{Isa, OperandMut, Product, skinny};
+use super::{Isa, Offsets, OperandMut, Product, skinny};
 
 /// Floating-point operations that are worth a thread of their own.
-const GRAIN: usize = 1 << 20;
+const GRAIN: f64 = 1e6;
 
 /// How many elements of scratch a product of this size needs on this many threads.
 pub fn scratch_len(m: usize, n: usize, k: usize, threads: usize) -> usize {
-    threads.max(1) * scratch_per_thread(m, n, k) + ALIGN
+    threads.max(1) * scratch_per_thread(m, n, k) + partials_len(m, n, k) + ALIGN
 }
 
 /// Elements lost at most when scratch is aligned to cache lines.
 const ALIGN: usize = 16;
+
+/// Into how many parts a sum is cut that is long beside a small result, so that several threads can share it. The cut
+/// depends on the shape alone, so it is made on one thread too.
+fn splits(m: usize, n: usize, k: usize) -> usize {
+    if m * n <= 1 << 14 && k >= 4096 { (k / 2048).min(16) } else { 1 }
+}
+
+/// Elements of the partial results of a split sum.
+fn partials_len(m: usize, n: usize, k: usize) -> usize {
+    if splits(m, n, k) > 1 { splits(m, n, k) * m * n } else { 0 }
+}
 
 /// Computes a product with the best kernels of this machine, on at most `threads` threads of the current rayon pool.
 /// Called from within the pool it allocates nothing.
@@ -46,12 +58,19 @@ pub unsafe fn run_on<T: Element>(isa: Isa, p: &Product<T>, scratch: &mut [T], th
     }
     let base = scratch.as_mut_ptr();
     let base = base.wrapping_add(base.align_offset(64).min(ALIGN));
-    let job = Job { p, kernels: T::kernels(isa), scratch: base, per_thread: scratch_per_thread(p.m, p.n, p.k) };
-    let flops = 2 * p.m as u128 * p.n as u128 * p.k.max(1) as u128 * p.batch.count as u128;
-    let parts = ((flops / GRAIN as u128) as usize).clamp(1, threads.max(1));
+    let per_thread = scratch_per_thread(p.m, p.n, p.k);
+    let partials = base.wrapping_add(threads.max(1) * per_thread);
+    let job = Job { p, kernels: T::kernels(isa), scratch: base, per_thread, partials };
+    let flops = 2.0 * p.m as f64 * p.n as f64 * p.k as f64 * p.batch.count as f64;
+    let parts = ((flops / GRAIN) as usize).clamp(1, threads.max(1));
+    let splits = splits(p.m, p.n, p.k);
     // SAFETY: the caller's contract; the parts of a job share neither results nor scratch.
     unsafe {
-        if p.batch.count >= parts {
+        if p.batch.count == 1 && splits > 1 {
+            let parts = parts.min(splits);
+            each(0..parts, &|part| job.split(part, parts, splits));
+            job.combine(splits);
+        } else if p.batch.count >= parts {
             each(0..parts, &|part| job.batch(part, parts));
         } else {
             for i in 0..p.batch.count {
@@ -78,6 +97,8 @@ struct Job<'j, 'a, T: 'static> {
     kernels: &'static Kernels<T>,
     scratch: *mut T,
     per_thread: usize,
+    /// The results of the parts of a split sum, one after the other.
+    partials: *mut T,
 }
 
 // SAFETY: whoever calls `run` vouches for the addresses; parts write to disjoint places.
@@ -141,6 +162,43 @@ impl<'a, T: Element> Job<'_, 'a, T> {
             let s = self.oriented(self.single(i));
             // SAFETY: products of different parts are different ones.
             unsafe { self.compute(&s, &Region { rows: 0..s.m, cols: 0..s.n }, part) };
+        }
+    }
+
+    /// Computes one thread's share of the parts of a split sum.
+    unsafe fn split(&self, part: usize, parts: usize, splits: usize) {
+        let whole = self.single(0);
+        for i in splits * part / parts..splits * (part + 1) / parts {
+            let range = whole.k * i / splits..whole.k * (i + 1) / splits;
+            let base = self.partials.wrapping_add(i * whole.m * whole.n);
+            let c = OperandMut { base, rows: Offsets::Strided(whole.n as isize), cols: Offsets::Strided(1) };
+            let s = self.oriented(Single {
+                k: range.len(),
+                a: whole.a.block(0, range.start),
+                b: whole.b.block(range.start, 0),
+                c: Some(c),
+                accumulate: false,
+                epilogue: None,
+                ..whole
+            });
+            // SAFETY: each part of the sum has a result of its own.
+            unsafe { self.compute(&s, &Region { rows: 0..s.m, cols: 0..s.n }, part) };
+        }
+    }
+
+    /// Adds the parts of a split sum in ascending order and finishes the result.
+    unsafe fn combine(&self, splits: usize) {
+        let s = self.single(0);
+        let len = s.m * s.n;
+        // SAFETY: the scratch holds this many elements there, and the parts are all computed.
+        unsafe {
+            let (sum, rest) = std::slice::from_raw_parts_mut(self.partials, splits * len).split_at_mut(len);
+            for part in rest.chunks_exact(len) {
+                sum.iter_mut().zip(part).for_each(|(sum, &x)| *sum = *sum + x);
+            }
+            let scratch = Scratch::new(self.scratch, (s.m, s.n, s.k));
+            let region = Region { rows: 0..s.m, cols: 0..s.n };
+            finish(&s, self.kernels, &region, (self.partials, s.n as isize, 1), &scratch);
         }
     }
 

@@ -18,9 +18,12 @@ pub(super) struct Panels {
 impl Panels {
     /// Cuts `rows` rows evenly into as few panels of at most `most` rows as there can be.
     pub fn new(rows: usize, most: usize) -> Panels {
-        let count = rows.div_ceil(most).max(1);
-        let height = rows.div_ceil(count).max(1);
-        Panels { height, tall: (rows + count).saturating_sub(count * height), count }
+        if rows <= most {
+            return Panels { height: rows.max(1), tall: 1, count: 1 };
+        }
+        let count = rows.div_ceil(most);
+        let height = rows.div_ceil(count);
+        Panels { height, tall: rows + count - count * height, count }
     }
 
     /// The first row and the number of rows of panel `i`.

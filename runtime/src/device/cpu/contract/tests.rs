@@ -306,6 +306,17 @@ fn shapes_worth_several_threads() {
 }
 
 #[test]
+fn long_sums_beside_small_results() {
+    let mut random = Random(0x7777_1234_4321_7777);
+    for shape in [(30, 20, 5000), (1, 40, 4100), (3, 2, 9000), (100, 16, 4096), (20, 10, 34_000)] {
+        for _ in 0..3 {
+            let case = case(&mut random, shape);
+            check::<f32>(&mut random, case);
+        }
+    }
+}
+
+#[test]
 fn batches_worth_several_threads() {
     let mut random = Random(0x0bad_5eed_0bad_5eed);
     for count in [2, 3, 7, 40] {

@@ -66,6 +66,9 @@ unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize, const ACCESS: 
         let mask = L::mask(t.cols - (VECTORS - 1) * L::LANES);
         let mut acc = [[L::zero(); VECTORS]; ROWS];
         let (mut a, mut b) = (t.a, t.b);
+        // Where a tile is one vector wide, a chain of additions from row to row would take longer than the products.
+        let far = |g, row| if ACCESS == STRIDED && VECTORS == 1 { opaque(g, row) } else { 0 };
+        let groups: [isize; 5] = std::array::from_fn(|g| if g * 3 < ROWS { far(g, row) } else { 0 });
         for _ in 0..t.k {
             let mut line = [L::zero(); VECTORS];
             for (v, x) in line.iter_mut().enumerate() {
@@ -73,7 +76,10 @@ unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize, const ACCESS: 
                 *x = if FULL || v + 1 < VECTORS { L::load(at) } else { L::load_masked(at, mask) };
             }
             for (r, sums) in acc.iter_mut().enumerate() {
-                let x = L::splat(*a.wrapping_offset(row * r as isize));
+                let x = L::splat(match (ACCESS, VECTORS) {
+                    (STRIDED, 1) => *a.wrapping_offset(groups[r / 3]).wrapping_offset(row * (r % 3) as isize),
+                    _ => *a.wrapping_offset(row * r as isize),
+                });
                 for (sum, y) in sums.iter_mut().zip(line) {
                     *sum = L::fma(x, y, *sum);
                 }
@@ -83,6 +89,12 @@ unsafe fn sums<L: Lanes, const ROWS: usize, const VECTORS: usize, const ACCESS: 
         }
         acc
     }
+}
+
+/// The offset of row `3 * group`, hidden from the optimiser, which would compute each row's address from the last one's.
+#[inline(always)]
+fn opaque(group: usize, row: isize) -> isize {
+    if group == 0 { 0 } else { std::hint::black_box(3 * group as isize * row) }
 }
 
 #[inline(always)]
