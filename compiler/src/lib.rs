@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod emit;
+pub mod grad;
 pub mod graph;
 pub mod plan;
 pub mod scalar;

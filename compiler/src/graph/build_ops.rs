@@ -168,15 +168,21 @@ impl Graph {
         self.add(Op::Reduce(red, axes), [x])
     }
 
-    /// The sum over `axes` of the product of `factors`.
+    /// The sum over `axes` of the product of `factors`; products among the factors are taken apart.
     pub fn contract(&mut self, axes: &[Axis], factors: &[NodeId]) -> NodeId {
         let product = self.mul_all(factors);
         let factors: Args = match self.node(product).op {
             Op::Map(Fun::Mul) if self.ty(product).elem == Elem::Real => self.node(product).args.clone(),
             _ => Args::from_slice(&[product]),
         };
+        self.contract_factors(axes, &factors)
+    }
+
+    /// The sum over `axes` of the product of real `factors`, each taken as it is: a product that is wanted elsewhere
+    /// stays one factor. Factors without the axes move out.
+    pub fn contract_factors(&mut self, axes: &[Axis], factors: &[NodeId]) -> NodeId {
         let touches = |g: &Graph, f: NodeId| axes.iter().any(|a| g.ty(f).has(*a));
-        let (inside, mut outside): (Vec<NodeId>, Vec<NodeId>) = factors.iter().partition(|f| touches(self, **f));
+        let (mut inside, mut outside): (Vec<NodeId>, Vec<NodeId>) = factors.iter().partition(|f| touches(self, **f));
         let (bound, free): (Vec<Axis>, Vec<Axis>) =
             axes.iter().partition(|a| inside.iter().any(|f| self.ty(*f).has(**a)));
         if !free.is_empty() {
@@ -187,7 +193,6 @@ impl Graph {
             0 => {}
             1 => outside.push(self.sum_one(bound, inside[0])),
             _ => {
-                let mut inside = inside;
                 inside.sort();
                 outside.push(self.add(Op::Contract(bound), inside));
             }
@@ -225,6 +230,33 @@ impl Graph {
         subst.sort();
         let over: Axes = sorted(over.iter().copied());
         self.add(Op::Fiber { red, at: subst, over }, std::iter::once(x).chain(indices.iter().copied()))
+    }
+
+    /// `x` with these axes too: entries repeat along those that it lacks.
+    pub fn broadcast(&mut self, x: NodeId, axes: &[Axis]) -> NodeId {
+        let missing: Vec<Axis> = axes.iter().copied().filter(|a| !self.ty(x).has(*a)).collect();
+        let mut terms = vec![x];
+        for axis in missing {
+            let index = self.add(Op::Iota(axis), []);
+            let (zero, index) = (self.num(0.0), self.to_real(index));
+            terms.push(self.mul_all(&[zero, index]));
+        }
+        self.add_all(&terms)
+    }
+
+    /// An operation with other operands, through the builder: sums and products are flattened and sorted again,
+    /// constants fold; contractions keep their factors as they are.
+    pub fn remake(&mut self, op: &Op, args: &[NodeId]) -> NodeId {
+        match op {
+            Op::Map(fun) => self.map(*fun, args),
+            Op::Contract(axes) | Op::Reduce(Red::Sum, axes) => self.contract_factors(axes, args),
+            Op::Reduce(red, axes) => self.reduce(*red, axes, args[0]),
+            Op::Read { at, guarded } => {
+                let last = args.len() - usize::from(*guarded);
+                self.read(args[0], at, &args[1..last], args.get(last).copied())
+            }
+            _ => self.add(op.clone(), args.iter().copied()),
+        }
     }
 
     fn sum_one(&mut self, axes: Axes, x: NodeId) -> NodeId {

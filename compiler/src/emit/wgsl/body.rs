@@ -25,7 +25,16 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// An empty body.
     pub fn new(plan: &'a Plan, kernel: usize, scope: &'a Scope) -> Self {
-        Body { plan, kernel, scope, text: String::new(), depth: 1, used: Vec::new(), tile: String::new(), given: Vec::new() }
+        Body {
+            plan,
+            kernel,
+            scope,
+            text: String::new(),
+            depth: 1,
+            used: Vec::new(),
+            tile: String::new(),
+            given: Vec::new(),
+        }
     }
 
     /// The text and the buffers used, in the order of first use.
@@ -95,7 +104,9 @@ impl<'a> Body<'a> {
             Range::Block { outer, size, extent: e } => {
                 (format!("{outer} * {size}"), format!("min({outer} * {size} + {size}, {})", extent(e)))
             }
-            Range::Blocks { size, extent: e } => ("0".to_string(), format!("(({} + {}) / {size})", extent(e), size - 1)),
+            Range::Blocks { size, extent: e } => {
+                ("0".to_string(), format!("(({} + {}) / {size})", extent(e), size - 1))
+            }
         };
         for acc in &l.accs {
             self.start(acc);

@@ -1,0 +1,162 @@
+//! Differentiation: removes every `Grad`, `Custom`, `Point` and `Stop` of a graph.
+//! Law: the new graph's outputs equal the old one's, with each gradient written as ordinary equations.
+//!
+//! Reverse mode. A gradient `Grad(of, wrt)` sends a cotangent from `of` back to `wrt` through the nodes in between,
+//! latest first. Operands come before users, so an inner gradient is ordinary equations by the time an outer one meets
+//! it: gradients nest to any order. `of` may have axes: the cotangent then carries a copy of each (see `cotangent`), and
+//! the result is a Jacobian. Axes in `shared` are independent copies of the whole problem and need nothing special.
+//!
+//! Choices: at kinks the derivative is 0 (`relu`, `abs`, equal operands of `max` and `min`); equal extremal entries of
+//! a reduction share its cotangent evenly; the branch that a `Select` does not take never makes a NaN.
+
+mod adjoint;
+mod cotangent;
+mod custom;
+mod partial;
+mod place;
+mod reads;
+mod relabel;
+
+pub use partial::{Partial, partial};
+
+use crate::graph::{Graph, Node, NodeId, Op};
+use cotangent::{Ctx, Scratch, Term};
+use gannet_lang::program::{Axis, Elem};
+use std::collections::BTreeMap;
+
+/// The name of the pass.
+pub const DIFFERENTIATE: &str = "differentiate";
+
+/// The graph without `Grad`, `Custom`, `Point` and `Stop`; see the module.
+pub fn differentiate(graph: &Graph) -> Graph {
+    let expanded = Expansion::new(graph).run();
+    expanded.rebuild(|new, _, node, args| match &node.op {
+        Op::Point(_) | Op::Stop | Op::Custom { .. } => args[0],
+        op => new.remake(op, args),
+    })
+}
+
+/// What is differentiated, and along which axes as independent copies.
+type Goal = (NodeId, Vec<Axis>);
+
+/// The cotangents that one sweep found.
+struct Swept {
+    /// Axis of `of`, and its copy.
+    copies: Vec<(Axis, Axis)>,
+    /// Of each `wrt` that `of` depends on.
+    found: BTreeMap<NodeId, Vec<Term>>,
+}
+
+/// Replaces gradients by equations; points and the like stay, since outer gradients need them.
+struct Expansion<'g> {
+    old: &'g Graph,
+    /// With respect to what each goal (in old ids) is differentiated: one sweep serves them all.
+    goals: BTreeMap<Goal, Vec<NodeId>>,
+    /// New ids of old nodes.
+    map: BTreeMap<NodeId, NodeId>,
+    swept: BTreeMap<Goal, Swept>,
+    scratch: Scratch,
+}
+
+impl<'g> Expansion<'g> {
+    fn new(old: &'g Graph) -> Self {
+        let mut goals: BTreeMap<Goal, Vec<NodeId>> = BTreeMap::new();
+        let live = old.live();
+        for node in old.ids().filter(|id| live[id.index()]).map(|id| old.node(id)) {
+            if let Op::Grad { shared, .. } = &node.op {
+                goals.entry((node.args[0], shared.to_vec())).or_default().push(node.args[1]);
+            }
+        }
+        let (map, swept) = (BTreeMap::new(), BTreeMap::new());
+        Expansion { old, goals, map, swept, scratch: Scratch::beyond(old) }
+    }
+
+    fn run(mut self) -> Graph {
+        let old = self.old;
+        old.rebuild(|new, id, node, args| {
+            let new_id = match &node.op {
+                Op::Grad { axes, shared } => self.expand(new, node, args, axes, shared),
+                op => new.remake(op, args),
+            };
+            self.map.insert(id, new_id);
+            new_id
+        })
+    }
+
+    fn expand(
+        &mut self,
+        g: &mut Graph,
+        node: &Node,
+        args: &[NodeId],
+        names: &[(Axis, Axis)],
+        shared: &[Axis],
+    ) -> NodeId {
+        let goal = (node.args[0], shared.to_vec());
+        let mut ctx = Ctx { g, scratch: &mut self.scratch };
+        if !self.swept.contains_key(&goal) {
+            let wrts: Vec<NodeId> = self.goals[&goal].iter().filter_map(|w| self.map.get(w).copied()).collect();
+            let swept = sweep(&mut ctx, args[0], shared, &wrts);
+            self.swept.insert(goal.clone(), swept);
+        }
+        let swept = &self.swept[&goal];
+        let terms = swept.found.get(&args[1]).cloned().unwrap_or_default();
+        let gradient = ctx.gather(terms, names, &swept.copies);
+        ctx.g.broadcast(gradient, &node.ty.axes)
+    }
+}
+
+/// One reverse sweep from `of` to all of `wrts`.
+fn sweep(ctx: &mut Ctx<'_>, of: NodeId, shared: &[Axis], wrts: &[NodeId]) -> Swept {
+    let own: Vec<Axis> = ctx.axes(of).iter().copied().filter(|a| !shared.contains(a)).collect();
+    let copies: Vec<(Axis, Axis)> = own.iter().map(|a| (*a, ctx.fresh(a.dim))).collect();
+    let active = active(ctx.g, of, wrts);
+    let mut found = BTreeMap::new();
+    let mut open: BTreeMap<NodeId, Vec<Term>> = BTreeMap::new();
+    if active[of.index()] {
+        open.insert(of, vec![Term { value: ctx.g.num(1.0), deltas: copies.clone(), live: None }]);
+    }
+    while let Some((y, terms)) = open.pop_last() {
+        let first = ctx.g.len();
+        let terms = ctx.merge(terms);
+        for t in &terms {
+            for (x, term) in ctx.adjoint(y, t, &|id| active[id.index()]) {
+                open.entry(x).or_default().push(term);
+            }
+        }
+        let span = ctx.g.span(y);
+        (first..ctx.g.len()).for_each(|id| ctx.g.set_span(NodeId::new(id), span));
+        if wrts.contains(&y) {
+            found.insert(y, terms);
+        }
+    }
+    Swept { copies, found }
+}
+
+/// Which nodes up to `of` depend smoothly on one of `wrts`.
+fn active(g: &Graph, of: NodeId, wrts: &[NodeId]) -> Vec<bool> {
+    let mut active = vec![false; of.index() + 1];
+    for id in (0..=of.index()).map(NodeId::new) {
+        let node = g.node(id);
+        let reached = |(k, a): (usize, &NodeId)| adjoint::passes(&node.op, k) && active[a.index()];
+        active[id.index()] =
+            wrts.contains(&id) || (node.ty.elem == Elem::Real && node.args.iter().enumerate().any(reached));
+    }
+    active
+}
+
+impl Ctx<'_> {
+    /// The sum of the terms of `wrt`'s cotangent, with `wrt`'s axes under their names in the result, and the copies
+    /// under the names of what they are copies of.
+    fn gather(&mut self, terms: Vec<Term>, names: &[(Axis, Axis)], copies: &[(Axis, Axis)]) -> NodeId {
+        let mut values = Vec::new();
+        for t in terms {
+            let t = self.rename_term(&t, names);
+            let mut value = self.write_deltas(t, |_| true).value;
+            for (axis, copy) in copies {
+                value = self.relabel(value, *copy, *axis);
+            }
+            values.push(value);
+        }
+        if values.is_empty() { self.g.num(0.0) } else { self.g.add_all(&values) }
+    }
+}
