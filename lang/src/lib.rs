@@ -5,6 +5,7 @@
 pub mod ast;
 pub mod check;
 pub mod diag;
+pub mod explain;
 pub mod ids;
 mod parse;
 pub mod print;

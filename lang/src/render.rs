@@ -119,3 +119,70 @@ pub fn record(sources: &Sources, d: &Diagnostic) -> Record {
         hints: d.hints.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Code;
+
+    /// Two files, a warning, labels at two places, one of them over two lines, hints, and a finding without a place.
+    fn example() -> (Sources, Diagnostics) {
+        let mut sources = Sources::default();
+        let a = sources.add("a.gnt", "y = λ*x @ w\nz = f(\n  1)\n");
+        let b = sources.add("b.gnt", "dim in = 3\n");
+        let span = |file, start, end| Span { file, start, end };
+        let first = Diagnostic::error(Code::G0203, span(a, 4, 12), "a product contracts `in` with `out`")
+            .label(span(a, 4, 12), "the last dim of the left side is `in`")
+            .label(span(b, 4, 6), "declared here")
+            .hint("transpose one side")
+            .hint("or use index notation");
+        let mut second = Diagnostic::error(Code::G0302, span(a, 17, 24), "`f` is not a function");
+        second.severity = Severity::Warning;
+        let third = Diagnostic::error(Code::G0702, None, "no program `x` in this file").hint("it has: `y`");
+        // Spans of broken files must not break the message as well.
+        let fourth = Diagnostic::error(Code::G0001, span(a, 5, 900), "beyond the end");
+        (sources, Diagnostics(vec![first, second, third, fourth]))
+    }
+
+    #[test]
+    fn text() {
+        let (sources, diagnostics) = example();
+        insta::assert_snapshot!(render(&sources, &diagnostics, false));
+    }
+
+    #[test]
+    fn colors_change_nothing_else() {
+        let (sources, diagnostics) = example();
+        let colored = render(&sources, &diagnostics, true);
+        let mut plain = String::new();
+        let mut escaped = false;
+        for c in colored.chars() {
+            match c {
+                '\u{1b}' => escaped = true,
+                'm' if escaped => escaped = false,
+                c if !escaped => plain.push(c),
+                _ => {}
+            }
+        }
+        assert_ne!(colored, plain);
+        assert_eq!(plain, render(&sources, &diagnostics, false));
+    }
+
+    #[test]
+    fn records() {
+        let (sources, diagnostics) = example();
+        let records: Vec<Record> = diagnostics.0.iter().map(|d| record(&sources, d)).collect();
+        let place = |file: &str, line, column, end_line, end_column| Place {
+            file: file.into(),
+            line,
+            column,
+            end_line,
+            end_column,
+        };
+        assert_eq!(records[0].place, Some(place("a.gnt", 1, 5, 1, 12)));
+        assert_eq!(records[0].labels[1], (place("b.gnt", 1, 5, 1, 7), "declared here".to_string()));
+        assert_eq!(records[1].place, Some(place("a.gnt", 2, 5, 3, 5)));
+        assert_eq!((records[1].severity, records[2].place.clone()), ("warning", None));
+        assert_eq!(records[2].hints, ["it has: `y`"]);
+    }
+}

@@ -1,6 +1,7 @@
 //! The parser under random damage: it answers, always, with a tree or with diagnostics.
 
 use super::{CONSTRUCTS, read};
+use crate::print::print;
 use crate::render::{record, render};
 
 /// A small generator (xorshift64*, Vigna 2016): the same cases in every run.
@@ -49,7 +50,7 @@ fn damage(random: &mut Random, text: &mut String) {
 }
 
 #[test]
-fn damaged_sources_never_panic() {
+fn damaged_sources_are_answered() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for round in 0..2500 {
         let mut text = CONSTRUCTS[round % CONSTRUCTS.len()].1.to_string();
@@ -57,10 +58,20 @@ fn damaged_sources_never_panic() {
             damage(&mut random, &mut text);
         }
         let (sources, result) = read(&text);
-        if let Err(errors) = result {
-            assert!(!errors.0.is_empty(), "no error for:\n{text}");
-            render(&sources, &errors, false);
-            errors.0.iter().for_each(|e| assert!(record(&sources, e).place.is_some(), "no place for:\n{text}"));
+        match result {
+            Ok(tree) => reads_back(&text, &tree),
+            Err(errors) => {
+                assert!(!errors.0.is_empty(), "no error for:\n{text}");
+                render(&sources, &errors, false);
+                errors.0.iter().for_each(|e| assert!(record(&sources, e).place.is_some(), "no place for:\n{text}"));
+            }
         }
     }
+}
+
+/// The text form of a tree is a source with the same tree.
+fn reads_back(text: &str, tree: &crate::ast::File) {
+    let printed = print(tree);
+    let again = read(&printed).1.unwrap_or_else(|e| panic!("{e}{printed}\nfrom:\n{text}"));
+    assert_eq!(printed, print(&again), "from:\n{text}");
 }
