@@ -2,8 +2,10 @@
 //! Law: it takes checked input and does no IO; what fails in here is a bug.
 #![deny(missing_docs)]
 
+pub mod build;
 pub mod emit;
 pub mod grad;
 pub mod graph;
+pub mod philox;
 pub mod plan;
 pub mod scalar;

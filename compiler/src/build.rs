@@ -1,0 +1,217 @@
+//! Program to Graph: each term becomes equations of the core operations.
+//! Law: the graph's value at an output equals the Program's; spans and names are carried over.
+
+use crate::graph::{Args, At, Graph, NodeId, Op, Red, Tables, neutral};
+use gannet_lang::print_program::needed;
+use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, Hyper, TermId, Ty, Unit};
+use std::sync::Arc;
+
+/// The tables of a unit, with one more hyperparameter for each report of a run that it reads: the caller of the compiled
+/// function gives their values.
+pub fn tables(unit: &Unit) -> Tables {
+    let mut tables = Tables::of(unit);
+    for term in &unit.terms {
+        if let p::Op::Run(run, name) = &term.op {
+            let name = format!("{run}.{name}");
+            if !tables.hypers.iter().any(|h| h.name == name) {
+                tables.hypers.push(Hyper { name, default: f64::NAN });
+            }
+        }
+    }
+    tables
+}
+
+/// The graph of one function of a unit.
+pub fn build(unit: &Unit, function: &Function, tables: Arc<Tables>) -> Graph {
+    let mut b = Build { unit, graph: Graph::new(tables), nodes: vec![NodeId(u32::MAX); unit.terms.len()] };
+    for id in needed(unit, &function.outputs) {
+        let node = b.term(id);
+        b.graph.set_span(node, unit.term(id).span);
+        b.nodes[id.index()] = node;
+    }
+    for (output, term) in &function.outputs {
+        let node = b.nodes[term.index()];
+        b.graph.outputs.push((output.clone(), node));
+    }
+    for (name, term) in &unit.names {
+        let node = b.nodes[term.index()];
+        if node != NodeId(u32::MAX) {
+            b.graph.names.push((name.clone(), node));
+        }
+    }
+    b.graph
+}
+
+struct Build<'u> {
+    unit: &'u Unit,
+    graph: Graph,
+    nodes: Vec<NodeId>,
+}
+
+impl Build<'_> {
+    fn at(&self, id: TermId) -> NodeId {
+        self.nodes[id.index()]
+    }
+
+    fn all(&self, ids: &[TermId]) -> Vec<NodeId> {
+        ids.iter().map(|t| self.at(*t)).collect()
+    }
+
+    fn term(&mut self, id: TermId) -> NodeId {
+        let term = self.unit.term(id);
+        let g = &mut self.graph;
+        match &term.op {
+            p::Op::Const(x) if term.ty.elem == Elem::Real => g.num(*x),
+            p::Op::Const(x) if term.ty.elem == Elem::Bool => g.add(Op::Const(crate::graph::Num::new(*x), Elem::Bool), []),
+            p::Op::Const(x) => g.int(*x as i64),
+            p::Op::Input(i) => g.add(Op::Input(*i), []),
+            p::Op::Param(i) => g.add(Op::Param(*i), []),
+            p::Op::State(i) => g.add(Op::State(*i), []),
+            p::Op::Hyper(i) => g.add(Op::Hyper(*i), []),
+            p::Op::Step => g.add(Op::Step, []),
+            p::Op::Size(d) => g.size(*d),
+            p::Op::Iota(a) => g.add(Op::Iota(*a), []),
+            p::Op::Random(dist, site) => g.add(Op::Random(*dist, *site, term.ty.axes.iter().copied().collect()), []),
+            p::Op::Map(fun, args) => {
+                let args = self.all(args);
+                self.graph.map(*fun, &args)
+            }
+            p::Op::Reduce { red, axes, of, guard } => {
+                let (of, guard) = (self.at(*of), guard.map(|t| self.at(t)));
+                self.reduce(*red, axes, of, guard)
+            }
+            p::Op::Read { of, at, otherwise } => self.read(*of, at, *otherwise),
+            p::Op::View(x) => self.at(*x),
+            p::Op::Point(x, id) => {
+                let (x, id) = (self.at(*x), *id);
+                self.graph.add(Op::Point(id), [x])
+            }
+            p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
+            p::Op::Stop(x) => {
+                let x = self.at(*x);
+                self.graph.add(Op::Stop, [x])
+            }
+            p::Op::Custom { value, inputs, cotangent, back } => {
+                let ids: Vec<TermId> = std::iter::once(*value)
+                    .chain(inputs.iter().copied())
+                    .chain([*cotangent])
+                    .chain(back.iter().copied())
+                    .collect();
+                let args = self.all(&ids);
+                self.graph.add(Op::Custom { inputs: inputs.len() as u8 }, args)
+            }
+            p::Op::Run(run, name) => {
+                let name = format!("{run}.{name}");
+                let k = self.graph.tables.hypers.iter().position(|h| h.name == name);
+                let id = p::HyperId::new(k.expect("`tables` has every report that the unit reads"));
+                self.graph.add(Op::Hyper(id), [])
+            }
+        }
+    }
+
+    fn read(&mut self, of: TermId, at: &[(Axis, p::At)], otherwise: Option<TermId>) -> NodeId {
+        let mut indices = Vec::new();
+        let mut subst = Vec::new();
+        for (axis, to) in at {
+            if let p::At::Term(t) = to {
+                indices.push(self.at(*t));
+            }
+            subst.push((*axis, At::from_program(to, indices.len() as u8)));
+        }
+        let (x, outside) = (self.at(of), otherwise.map(|t| self.at(t)));
+        let outside = outside.map(|o| if self.graph.ty(x).elem == Elem::Real { self.graph.to_real(o) } else { o });
+        self.graph.read(x, &subst, &indices, outside)
+    }
+
+    fn grad(&mut self, of: TermId, wrt: TermId, axes: &[Axis], shared: &[Axis]) -> NodeId {
+        let own: &Ty = &self.unit.term(wrt).ty;
+        let mut names: Vec<(Axis, Axis)> = own.axes.iter().copied().zip(axes.iter().copied()).collect();
+        names.sort();
+        let shared = crate::graph::sorted(shared.iter().copied());
+        let args: Args = Args::from_slice(&[self.at(of), self.at(wrt)]);
+        self.graph.add(Op::Grad { axes: names.into_iter().collect(), shared }, args)
+    }
+
+    fn reduce(&mut self, red: p::Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
+        match red {
+            p::Red::Sum => self.fold(Red::Sum, axes, x, guard),
+            p::Red::Prod => {
+                let x = self.graph.to_real(x);
+                self.fold(Red::Prod, axes, x, guard)
+            }
+            p::Red::Max => self.fold(Red::Max, axes, x, guard),
+            p::Red::Min => self.fold(Red::Min, axes, x, guard),
+            p::Red::Any => self.fold(Red::Any, axes, x, guard),
+            p::Red::All => self.fold(Red::All, axes, x, guard),
+            p::Red::ArgMax => self.fold(Red::ArgMax, axes, x, guard),
+            p::Red::ArgMin => self.fold(Red::ArgMin, axes, x, guard),
+            p::Red::Count => {
+                let mut what = self.graph.to_real(x);
+                if let Some(g) = guard {
+                    what = self.graph.to_real(g);
+                }
+                self.fold(Red::Sum, axes, what, None)
+            }
+            p::Red::Mean => self.mean(axes, x, guard),
+            p::Red::Var => {
+                let mean = self.mean(axes, x, guard);
+                let x = self.graph.to_real(x);
+                let away = self.graph.map2(Fun::Sub, x, mean);
+                let square = self.graph.mul_all(&[away, away]);
+                self.mean(axes, square, guard)
+            }
+            p::Red::LogSumExp => self.logsumexp(axes, x, guard),
+        }
+    }
+
+    /// A reduction where entries that the guard leaves out hold the neutral element.
+    fn fold(&mut self, red: Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
+        let x = match guard {
+            None => x,
+            Some(g) => {
+                let none = match self.graph.ty(x).elem {
+                    Elem::Real => self.graph.num(neutral(red)),
+                    Elem::Bool => self.graph.add(Op::Const(crate::graph::Num::new(neutral(red)), Elem::Bool), []),
+                    _ if red == Red::Sum => self.graph.int(0),
+                    _ => self.graph.int(if neutral(red) > 0.0 { i64::from(i32::MAX) } else { i64::from(i32::MIN) }),
+                };
+                self.graph.select(g, x, none)
+            }
+        };
+        self.graph.reduce(red, axes, x)
+    }
+
+    /// The sum over the number of entries; of nothing it is 0.
+    fn mean(&mut self, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
+        let x = self.graph.to_real(x);
+        let sum = self.fold(Red::Sum, axes, x, guard);
+        let count = match guard {
+            None => self.graph.count(axes),
+            Some(g) => {
+                let ones = self.graph.to_real(g);
+                self.fold(Red::Sum, axes, ones, None)
+            }
+        };
+        if self.graph.as_num(count).is_some_and(|n| n > 0.0) {
+            return self.graph.map2(Fun::Div, sum, count);
+        }
+        let one = self.graph.num(1.0);
+        let count = self.graph.map2(Fun::Max, count, one);
+        self.graph.map2(Fun::Div, sum, count)
+    }
+
+    /// Shifted by the largest entry, through which no gradient flows; -inf over nothing.
+    fn logsumexp(&mut self, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
+        let x = self.graph.to_real(x);
+        let max = self.fold(Red::Max, axes, x, guard);
+        let max = self.graph.add(Op::Stop, [max]);
+        let finite = self.graph.map1(Fun::IsFinite, max);
+        let zero = self.graph.num(0.0);
+        let shift = self.graph.select(finite, max, zero);
+        let away = self.graph.map2(Fun::Sub, x, shift);
+        let exp = self.graph.map1(Fun::Exp, away);
+        let sum = self.fold(Red::Sum, axes, exp, guard);
+        let log = self.graph.map1(Fun::Log, sum);
+        self.graph.add_all(&[log, shift])
+    }
+}
