@@ -11,7 +11,14 @@ pub fn print(program: &Program) -> String {
         let _ = writeln!(out, "data {} from {:?}", data.name, data.source.as_deref().unwrap_or("-"));
         for field in &data.fields {
             let dims: Vec<&str> = field.dims.iter().map(|d| program.dims[d.index()].name.as_str()).collect();
-            let _ = writeln!(out, "  {}: {}[{}] = {:?}", field.name, elem(field.elem, &program.dims), dims.join(", "), field.value);
+            let _ = writeln!(
+                out,
+                "  {}: {}[{}] = {:?}",
+                field.name,
+                elem(field.elem, &program.dims),
+                dims.join(", "),
+                field.value
+            );
         }
     }
     for unit in program.units.iter().chain(&program.checks) {
@@ -72,11 +79,21 @@ pub fn operands(op: &Op) -> Vec<TermId> {
         }
         Op::View(x) | Op::Point(x, _) | Op::Stop(x) => vec![*x],
         Op::Grad { of, wrt, .. } => vec![*of, *wrt],
-        Op::Custom { value, inputs, cotangent, back } => {
-            std::iter::once(*value).chain(inputs.iter().copied()).chain([*cotangent]).chain(back.iter().copied()).collect()
-        }
-        Op::Const(_) | Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Hyper(_) | Op::Step | Op::Size(_) | Op::Iota(_)
-        | Op::Random(..) | Op::Run(..) => vec![],
+        Op::Custom { value, inputs, cotangent, back } => std::iter::once(*value)
+            .chain(inputs.iter().copied())
+            .chain([*cotangent])
+            .chain(back.iter().copied())
+            .collect(),
+        Op::Const(_)
+        | Op::Input(_)
+        | Op::Param(_)
+        | Op::State(_)
+        | Op::Hyper(_)
+        | Op::Step
+        | Op::Size(_)
+        | Op::Iota(_)
+        | Op::Random(..)
+        | Op::Run(..) => vec![],
     }
 }
 
@@ -126,7 +143,8 @@ fn ty(t: &Ty, unit: &Unit) -> String {
 }
 
 fn size_text(e: &SizeExpr, unit: &Unit) -> String {
-    let two = |a: &SizeExpr, sign: &str, b: &SizeExpr| format!("({} {sign} {})", size_text(a, unit), size_text(b, unit));
+    let two =
+        |a: &SizeExpr, sign: &str, b: &SizeExpr| format!("({} {sign} {})", size_text(a, unit), size_text(b, unit));
     match e {
         SizeExpr::Const(n) => n.to_string(),
         SizeExpr::Dim(d) => unit.dims[d.index()].name.clone(),
@@ -155,14 +173,17 @@ fn op(op: &Op, unit: &Unit) -> String {
             format!("{}[{}{guard}]({of})", format!("{red:?}").to_lowercase(), axes(over, unit))
         }
         Op::Read { of, at, otherwise } => {
-            let at: Vec<String> = at.iter().map(|(a, to)| format!("{} := {}", axis(*a, unit), place(to, unit))).collect();
+            let at: Vec<String> =
+                at.iter().map(|(a, to)| format!("{} := {}", axis(*a, unit), place(to, unit))).collect();
             let otherwise = otherwise.map(|o| format!(" else {o}")).unwrap_or_default();
             format!("{of}[{}]{otherwise}", at.join(", "))
         }
         Op::View(x) => format!("{x}"),
         Op::Random(dist, site) => format!("{} {site}", format!("{dist:?}").to_lowercase()),
         Op::Point(x, p) => format!("point {p} at {x}"),
-        Op::Grad { of, wrt, axes: names, shared } => format!("grad[{wrt} as {}; {}]({of})", axes(names, unit), axes(shared, unit)),
+        Op::Grad { of, wrt, axes: names, shared } => {
+            format!("grad[{wrt} as {}; {}]({of})", axes(names, unit), axes(shared, unit))
+        }
         Op::Stop(x) => format!("stop({x})"),
         Op::Custom { value, inputs, cotangent, back } => {
             format!("{value} with backward {cotangent}: {} -> {}", list(inputs), list(back))

@@ -54,8 +54,8 @@ pub const OTHERS: &[&str] = &["grad", "stop", "norm", "dot", "flat", "size"];
 
 /// Names of the language that this version does not compile yet.
 pub const LATER: &[&str] = &[
-    "along", "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr", "svd",
-    "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "concat", "reverse",
+    "along", "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr",
+    "svd", "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "concat", "reverse",
 ];
 
 /// The built-in of that name.
@@ -141,8 +141,10 @@ impl Elab<'_> {
                 let d = self.row_dim(&values[0]).map_or_else(|| self.dim(&values[0], span), Ok)?;
                 self.tensor(&Value::Dim(d), span).map(Value::Tensor)
             }
-            "grad" => fail(Diagnostic::error(Code::G0301, span, "`grad` needs to know what to differentiate by")
-                .hint("write `grad[w](loss)`")),
+            "grad" => fail(
+                Diagnostic::error(Code::G0301, span, "`grad` needs to know what to differentiate by")
+                    .hint("write `grad[w](loss)`"),
+            ),
             other => self.later(span, &format!("`{other}`")),
         }
     }
@@ -151,7 +153,11 @@ impl Elab<'_> {
         if wanted == given {
             return Ok(());
         }
-        fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes {wanted} argument{}, {given} given", if wanted == 1 { "" } else { "s" })))
+        fail(Diagnostic::error(
+            Code::G0301,
+            span,
+            format!("`{name}` takes {wanted} argument{}, {given} given", if wanted == 1 { "" } else { "s" }),
+        ))
     }
 
     fn stop(&mut self, v: &Value, span: Span) -> Check<Value> {

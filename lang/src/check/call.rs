@@ -45,7 +45,14 @@ impl Elab<'_> {
     }
 
     /// Pairs arguments with parameters, by position and name, filling in defaults.
-    pub fn pair(&mut self, what: &str, params: &[ParamDecl], args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Vec<(String, Value, Span)>> {
+    pub fn pair(
+        &mut self,
+        what: &str,
+        params: &[ParamDecl],
+        args: &[Arg],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Vec<(String, Value, Span)>> {
         let mut out: Vec<Option<(Value, Span)>> = vec![None; params.len()];
         let mut next = 0;
         for arg in args {
@@ -57,11 +64,23 @@ impl Elab<'_> {
                 }
             };
             if k >= params.len() {
-                let message = format!("`{what}` takes {} argument{}, {} given", params.len(), if params.len() == 1 { "" } else { "s" }, args.len());
-                return fail(Diagnostic::error(Code::G0301, arg.value.span, message).hint(format!("it is `{what}({})`", listed(params))));
+                let message = format!(
+                    "`{what}` takes {} argument{}, {} given",
+                    params.len(),
+                    if params.len() == 1 { "" } else { "s" },
+                    args.len()
+                );
+                return fail(
+                    Diagnostic::error(Code::G0301, arg.value.span, message)
+                        .hint(format!("it is `{what}({})`", listed(params))),
+                );
             }
             if out[k].is_some() {
-                return fail(Diagnostic::error(Code::G0301, arg.value.span, format!("the argument `{}` is given twice", params[k].name.name)));
+                return fail(Diagnostic::error(
+                    Code::G0301,
+                    arg.value.span,
+                    format!("the argument `{}` is given twice", params[k].name.name),
+                ));
             }
             out[k] = Some((self.eval(&arg.value, scope)?, arg.value.span));
         }
@@ -73,7 +92,10 @@ impl Elab<'_> {
                 (None, Some(d)) => (self.eval(d, &known)?, d.span),
                 (None, None) => {
                     let message = format!("`{what}` needs the argument `{}`", param.name.name);
-                    return fail(Diagnostic::error(Code::G0301, span, message).hint(format!("it is `{what}({})`", listed(params))));
+                    return fail(
+                        Diagnostic::error(Code::G0301, span, message)
+                            .hint(format!("it is `{what}({})`", listed(params))),
+                    );
                 }
             };
             known.set(&param.name.name, value.clone());
@@ -95,8 +117,10 @@ impl Elab<'_> {
 
     fn call_fn(&mut self, decl: &Rc<FnDecl>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         if !decl.axes.is_empty() {
-            return fail(Diagnostic::error(Code::G0301, span, format!("`{}` needs to know its dim", decl.name.name))
-                .hint(format!("write `{}[dim](...)`", decl.name.name)));
+            return fail(
+                Diagnostic::error(Code::G0301, span, format!("`{}` needs to know its dim", decl.name.name))
+                    .hint(format!("write `{}[dim](...)`", decl.name.name)),
+            );
         }
         let pairs = self.pair(&decl.name.name, &decl.params, args, span, scope)?;
         if let Some(tree) = pairs.iter().find_map(|p| if let Value::Tree(t) = &p.1 { Some(t.clone()) } else { None })
@@ -117,7 +141,8 @@ impl Elab<'_> {
         let inner = Scope::inside(&self.globals.clone());
         for ((name, value, at), param) in pairs.iter_mut().zip(&decl.params) {
             if let Some(ty) = &param.ty {
-                *value = self.expect_type(value, ty, name, *at, &inner).map_err(|d| called(d, span, &decl.name.name))?;
+                *value =
+                    self.expect_type(value, ty, name, *at, &inner).map_err(|d| called(d, span, &decl.name.name))?;
             }
             inner.set(name.as_str(), value.clone());
         }
@@ -132,7 +157,13 @@ impl Elab<'_> {
     }
 
     /// A function with a gradient by hand.
-    fn with_backward(&mut self, decl: &Rc<FnDecl>, pairs: Vec<(String, Value, Span)>, inner: &Rc<Scope>, span: Span) -> Check<Value> {
+    fn with_backward(
+        &mut self,
+        decl: &Rc<FnDecl>,
+        pairs: Vec<(String, Value, Span)>,
+        inner: &Rc<Scope>,
+        span: Span,
+    ) -> Check<Value> {
         let backward = decl.backward.as_ref().expect("the caller looked");
         let mut inputs = Vec::new();
         for (name, value, at) in &pairs {
@@ -187,10 +218,22 @@ impl Elab<'_> {
 
     /// `softmax[class](logits)`: the function's axis is bound to a dim or an index variable; its arguments become
     /// functions of the index.
-    fn axis_function(&mut self, decl: &Rc<FnDecl>, items: &[IndexItem], args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+    fn axis_function(
+        &mut self,
+        decl: &Rc<FnDecl>,
+        items: &[IndexItem],
+        args: &[Arg],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Value> {
         let name = &decl.name.name;
         if decl.axes.len() != items.len() || items.len() != 1 {
-            let message = format!("`{name}` goes over {} dim{}, {} given", decl.axes.len(), if decl.axes.len() == 1 { "" } else { "s" }, items.len());
+            let message = format!(
+                "`{name}` goes over {} dim{}, {} given",
+                decl.axes.len(),
+                if decl.axes.len() == 1 { "" } else { "s" },
+                items.len()
+            );
             return fail(Diagnostic::error(Code::G0301, span, message));
         }
         let IndexItem::Expr(item) = &items[0] else {
@@ -210,7 +253,8 @@ impl Elab<'_> {
                 _ => None,
             },
             None => {
-                let joined = Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
+                let joined =
+                    Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
                 let vars = self.bind_vars(items, &joined, scope)?;
                 Some((vars[0].1, false))
             }
@@ -282,13 +326,15 @@ impl Elab<'_> {
         self.active.retain(|a| *a != over);
         let iota = self.iota(index, span);
         inner.set(&decl.axes[0].name, Value::Tensor(iota));
-        let value = self.within(&[index], |elab| elab.body(&decl.body, &inner)).map_err(|d| called(d, span, &decl.name.name));
+        let value =
+            self.within(&[index], |elab| elab.body(&decl.body, &inner)).map_err(|d| called(d, span, &decl.name.name));
         self.active.extend(hidden);
         let value = value?;
         let t = self.tensor(&value, span)?;
         let has = self.ty(t.id).axes.contains(&index);
         let t = if has { self.rename(&t, &[(index, over)], span) } else { t };
-        let mut axes: Vec<Axis> = order.iter().copied().filter(|a| t.axes.contains(a) || (*a == over && has && variable.is_none())).collect();
+        let mut axes: Vec<Axis> =
+            order.iter().copied().filter(|a| t.axes.contains(a) || (*a == over && has && variable.is_none())).collect();
         axes.extend(t.axes.iter().copied().filter(|a| !axes.contains(a)).collect::<Vec<_>>());
         if variable.is_none() && has && !axes.contains(&over) {
             axes.push(over);
@@ -329,12 +375,17 @@ impl Elab<'_> {
         }
         if values.iter().any(|v| matches!(v, Value::Tree(_))) {
             let [w, g] = values.as_slice() else {
-                return fail(Diagnostic::error(Code::G0301, span, "a rule is applied to the parameters and the gradient: `base(w, g)`"));
+                return fail(Diagnostic::error(
+                    Code::G0301,
+                    span,
+                    "a rule is applied to the parameters and the gradient: `base(w, g)`",
+                ));
             };
             let (Value::Tree(w), Value::Tree(g)) = (w, g) else {
                 return fail(Diagnostic::error(Code::G0406, span, "a rule is applied to two trees: `base(w, g)`"));
             };
-            let prefix = scope.get("<rule>").map(|v| if let Value::Text(t) = v { t } else { String::new() }).unwrap_or_default();
+            let prefix =
+                scope.get("<rule>").map(|v| if let Value::Text(t) = v { t } else { String::new() }).unwrap_or_default();
             return self.apply_rules(&rules, w.clone(), Some(g.clone()), None, &prefix, span).map(Value::Tree);
         }
         let Some(last) = rules.last_mut() else { unreachable!("a chain has a rule") };
@@ -388,7 +439,11 @@ impl Elab<'_> {
         match v {
             Value::Tensor(t) if field.name == "T" => {
                 if t.axes.len() != 2 {
-                    return fail(Diagnostic::error(Code::G0207, span, format!("`.T` transposes a matrix, this is `{}`", self.shown(&t))));
+                    return fail(Diagnostic::error(
+                        Code::G0207,
+                        span,
+                        format!("`.T` transposes a matrix, this is `{}`", self.shown(&t)),
+                    ));
                 }
                 Ok(Value::Tensor(Tensor { id: t.id, axes: vec![t.axes[1], t.axes[0]] }))
             }
@@ -411,7 +466,11 @@ impl Elab<'_> {
                 let id = self.term(Op::Run(RunId::new(k), field.name.clone()), Elem::Real, vec![], span);
                 Ok(Value::Tensor(Tensor { id, axes: vec![] }))
             }
-            other => fail(Diagnostic::error(Code::G0105, field.span, format!("{} has no field `{}`", other.what(), field.name))),
+            other => fail(Diagnostic::error(
+                Code::G0105,
+                field.span,
+                format!("{} has no field `{}`", other.what(), field.name),
+            )),
         }
     }
 
@@ -431,7 +490,9 @@ impl Elab<'_> {
         let inner: Vec<_> = tree
             .leaves
             .iter()
-            .filter_map(|l| l.name.strip_prefix(&prefix).map(|n| super::value::Leaf { name: n.to_string(), ..l.clone() }))
+            .filter_map(|l| {
+                l.name.strip_prefix(&prefix).map(|n| super::value::Leaf { name: n.to_string(), ..l.clone() })
+            })
             .collect();
         if inner.is_empty() {
             let known = tree.leaves.iter().map(|l| l.name.clone()).collect();

@@ -120,7 +120,10 @@ impl Elab<'_> {
                 let d = Diagnostic::error(
                     Code::G0204,
                     spans.0.to(spans.1),
-                    format!("`{}` occurs twice in one operand, so it is not clear which axes belong together", self.unit.dims[axis.dim.index()].name),
+                    format!(
+                        "`{}` occurs twice in one operand, so it is not clear which axes belong together",
+                        self.unit.dims[axis.dim.index()].name
+                    ),
                 );
                 let d = d.label(spans.0, self.shown(a)).label(spans.1, self.shown(b));
                 return fail(d.hint("use index notation, for example `y[i, j] = a[i, j] + b[j]`"));
@@ -204,7 +207,9 @@ impl Elab<'_> {
                 Size::Fixed(n) => Ok(self.constant(n as f64, Elem::Real, span)),
                 _ => Ok(Tensor { id: self.term(Op::Size(*d), Elem::Real, vec![], span), axes: vec![] }),
             },
-            other => fail(Diagnostic::error(Code::G0205, span, format!("a tensor is needed here, not {}", other.what()))),
+            other => {
+                fail(Diagnostic::error(Code::G0205, span, format!("a tensor is needed here, not {}", other.what())))
+            }
         }
     }
 
@@ -219,14 +224,21 @@ impl Elab<'_> {
                     Diagnostic::error(
                         Code::G0303,
                         span,
-                        format!("the size of `{}` is not known before the program runs", self.unit.dims[d.index()].name),
+                        format!(
+                            "the size of `{}` is not known before the program runs",
+                            self.unit.dims[d.index()].name
+                        ),
                     )
                     .hint("declare its size: `dim name = 10`"),
                 ),
             },
             other => fail(
-                Diagnostic::error(Code::G0303, span, format!("a number known before the program runs is needed here, not {}", other.what()))
-                    .hint("sizes, counts and static arguments cannot depend on data"),
+                Diagnostic::error(
+                    Code::G0303,
+                    span,
+                    format!("a number known before the program runs is needed here, not {}", other.what()),
+                )
+                .hint("sizes, counts and static arguments cannot depend on data"),
             ),
         }
     }
@@ -257,7 +269,9 @@ impl Elab<'_> {
 fn map_elem(fun: Fun, elems: &[Elem]) -> Elem {
     let whole = |e: &Elem| matches!(e, Elem::Int | Elem::Index(_));
     match fun {
-        Fun::Lt | Fun::Le | Fun::Gt | Fun::Ge | Fun::Eq | Fun::Ne | Fun::And | Fun::Or | Fun::Not | Fun::IsFinite => Elem::Bool,
+        Fun::Lt | Fun::Le | Fun::Gt | Fun::Ge | Fun::Eq | Fun::Ne | Fun::And | Fun::Or | Fun::Not | Fun::IsFinite => {
+            Elem::Bool
+        }
         Fun::ToInt => Elem::Int,
         Fun::Select if elems[1] == elems[2] => elems[1],
         Fun::Select if whole(&elems[1]) && whole(&elems[2]) => Elem::Int,

@@ -37,7 +37,14 @@ impl Items {
             match stmt {
                 DataStmt::Field(f) => {
                     if let Some(first) = fields.iter().find(|x| x.name == f.name.name) {
-                        return fail(Diagnostic::error(Code::G0102, f.name.span, format!("the field `{}` is declared twice", f.name.name)).label(first.span, "first here"));
+                        return fail(
+                            Diagnostic::error(
+                                Code::G0102,
+                                f.name.span,
+                                format!("the field `{}` is declared twice", f.name.name),
+                            )
+                            .label(first.span, "first here"),
+                        );
                     }
                     let (elem, dims) = self.field_type(&f.ty)?;
                     let value = self.field_expr(&f.value)?;
@@ -45,7 +52,14 @@ impl Items {
                 }
                 DataStmt::Split { name, part, span } => {
                     if !(0.0..1.0).contains(part) || *part == 0.0 {
-                        return fail(Diagnostic::error(Code::G0303, *span, "a split takes more than 0 % and less than 100 % of the rows").hint("for example `split test 20%`"));
+                        return fail(
+                            Diagnostic::error(
+                                Code::G0303,
+                                *span,
+                                "a split takes more than 0 % and less than 100 % of the rows",
+                            )
+                            .hint("for example `split test 20%`"),
+                        );
                     }
                     splits.push(Split::Part { name: name.name.clone(), part: *part });
                 }
@@ -53,20 +67,29 @@ impl Items {
                     let mut values = Vec::new();
                     for field in &fields {
                         let Some((_, e)) = given.iter().find(|g| g.0.name == field.name) else {
-                            return fail(Diagnostic::error(Code::G0404, *span, format!("the split `{}` lacks the field `{}`", name.name, field.name)));
+                            return fail(Diagnostic::error(
+                                Code::G0404,
+                                *span,
+                                format!("the split `{}` lacks the field `{}`", name.name, field.name),
+                            ));
                         };
                         values.push(self.field_expr(e)?);
                     }
                     splits.push(Split::From { name: name.name.clone(), fields: values });
                 }
                 DataStmt::Stmt(_) => {
-                    return fail(Diagnostic::error(Code::G0306, decl.span, "definitions in a data block cannot be compiled yet")
-                        .hint("define them in the train block"));
+                    return fail(
+                        Diagnostic::error(Code::G0306, decl.span, "definitions in a data block cannot be compiled yet")
+                            .hint("define them in the train block"),
+                    );
                 }
             }
         }
         if fields.is_empty() {
-            return fail(Diagnostic::error(Code::G0404, decl.span, format!("the data `{}` declare no field", decl.name.name)).hint("for example `x: real = column 0`"));
+            return fail(
+                Diagnostic::error(Code::G0404, decl.span, format!("the data `{}` declare no field", decl.name.name))
+                    .hint("for example `x: real = column 0`"),
+            );
         }
         Ok(Data { name: decl.name.name.clone(), source: Some(source.clone()), fields, splits, span: decl.name.span })
     }
@@ -95,7 +118,11 @@ impl Items {
             "bool" => Elem::Bool,
             name => match self.dim_named(name) {
                 Some(d) => Elem::Index(d),
-                None => return fail(self.unknown(name, ty.elem.span).hint("a field is `real`, `int`, `bool` or an index of a dim")),
+                None => {
+                    return fail(
+                        self.unknown(name, ty.elem.span).hint("a field is `real`, `int`, `bool` or an index of a dim"),
+                    );
+                }
             },
         };
         Ok((elem, dims))
@@ -117,7 +144,11 @@ impl Items {
         let count = |e: &Expr| -> Check<usize> {
             let n = self.number(e)?;
             if n < 0.0 || n.fract() != 0.0 {
-                return fail(Diagnostic::error(Code::G0303, e.span, format!("a column is a whole number from 0, not {n}")));
+                return fail(Diagnostic::error(
+                    Code::G0303,
+                    e.span,
+                    format!("a column is a whole number from 0, not {n}"),
+                ));
             }
             Ok(n as usize)
         };
@@ -125,7 +156,10 @@ impl Items {
             ExprKind::Columns(a, b) => {
                 let (from, to) = (count(a)?, count(b)?);
                 if to <= from {
-                    return fail(Diagnostic::error(Code::G0303, e.span, format!("`columns {from}..{to}` takes no column")).hint("the end is one past the last column"));
+                    return fail(
+                        Diagnostic::error(Code::G0303, e.span, format!("`columns {from}..{to}` takes no column"))
+                            .hint("the end is one past the last column"),
+                    );
                 }
                 Ok(FieldExpr::Columns(from, to))
             }

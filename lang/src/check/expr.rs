@@ -44,13 +44,19 @@ impl Elab<'_> {
                     self.bracket(base, items, guard.as_ref(), Some(outside), e.span, scope)
                 }
                 _ => fail(
-                    Diagnostic::error(Code::G0301, e.span, "`else` gives the value of a read outside its dim, and this is no read")
-                        .hint("write `(x[i - 1] else 0)`"),
+                    Diagnostic::error(
+                        Code::G0301,
+                        e.span,
+                        "`else` gives the value of a read outside its dim, and this is no read",
+                    )
+                    .hint("write `(x[i - 1] else 0)`"),
                 ),
             },
             ExprKind::Field(base, field) => self.field(base, field, e.span, scope),
             ExprKind::At(base, theta) => self.at_parameters(base, theta, e.span, scope),
-            ExprKind::Tuple(parts) => Ok(Value::Tuple(parts.iter().map(|p| self.eval(p, scope)).collect::<Check<_>>()?)),
+            ExprKind::Tuple(parts) => {
+                Ok(Value::Tuple(parts.iter().map(|p| self.eval(p, scope)).collect::<Check<_>>()?))
+            }
             ExprKind::Record(fields) => {
                 let mut out = Vec::new();
                 for (name, value) in fields {
@@ -73,8 +79,10 @@ impl Elab<'_> {
                     first.extend(second);
                     Ok(Value::Rules(first))
                 }
-                (a, _) => fail(Diagnostic::error(Code::G0402, e.span, format!("`|>` joins rules, and this is {}", a.what()))
-                    .hint("for example `clip(1) |> adam(lr)`")),
+                (a, _) => fail(
+                    Diagnostic::error(Code::G0402, e.span, format!("`|>` joins rules, and this is {}", a.what()))
+                        .hint("for example `clip(1) |> adam(lr)`"),
+                ),
             },
             ExprKind::Stack(_) => self.later(e.span, "stacking values with `[a, b]`"),
             ExprKind::With(..) => self.later(e.span, "`with`"),
@@ -88,8 +96,10 @@ impl Elab<'_> {
 
     /// Refuses what a later version has.
     pub fn later<T>(&self, span: Span, what: &str) -> Check<T> {
-        fail(Diagnostic::error(Code::G0306, span, format!("{what} cannot be compiled yet"))
-            .hint("`gannet explain G0306` lists what this version compiles"))
+        fail(
+            Diagnostic::error(Code::G0306, span, format!("{what} cannot be compiled yet"))
+                .hint("`gannet explain G0306` lists what this version compiles"),
+        )
     }
 
     /// Statements and the value they end in.
@@ -99,8 +109,10 @@ impl Elab<'_> {
         }
         match &body.value {
             Some(value) => self.eval(value, scope),
-            None => fail(Diagnostic::error(Code::G0301, body.span, "this block ends without a value")
-                .hint("the last line of a block is its value")),
+            None => fail(
+                Diagnostic::error(Code::G0301, body.span, "this block ends without a value")
+                    .hint("the last line of a block is its value"),
+            ),
         }
     }
 
@@ -122,8 +134,10 @@ impl Elab<'_> {
             Stmt::Param(decl) => self.param_stmt(decl, scope),
             Stmt::State(decls) => decls.iter().try_for_each(|d| self.state_stmt(d, scope)),
             Stmt::Const(decl) => self.later(decl.name.span, "`const`"),
-            Stmt::Each { span, .. } => fail(Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
-                .hint("it walks over the tensors of the tree that the rule trains")),
+            Stmt::Each { span, .. } => fail(
+                Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
+                    .hint("it walks over the tensors of the tree that the rule trains"),
+            ),
             Stmt::For { var, over, body, span } => self.unrolled(var, over, body, *span, scope),
         }
     }
@@ -155,11 +169,19 @@ impl Elab<'_> {
             Value::Tuple(parts) => parts,
             Value::Record(fields) => fields.into_iter().map(|(_, v)| v).collect(),
             other => {
-                return fail(Diagnostic::error(Code::G0305, span, format!("{} names stand on the left, but the right is {}", targets.len(), other.what())));
+                return fail(Diagnostic::error(
+                    Code::G0305,
+                    span,
+                    format!("{} names stand on the left, but the right is {}", targets.len(), other.what()),
+                ));
             }
         };
         if parts.len() != targets.len() {
-            return fail(Diagnostic::error(Code::G0305, span, format!("{} names stand on the left, but {} values on the right", targets.len(), parts.len())));
+            return fail(Diagnostic::error(
+                Code::G0305,
+                span,
+                format!("{} names stand on the left, but {} values on the right", targets.len(), parts.len()),
+            ));
         }
         for (t, v) in targets.iter().zip(parts) {
             scope.set(&t.name.name, v);
@@ -172,8 +194,10 @@ impl Elab<'_> {
             let key = format!("{name}'");
             return match scope.get(&key) {
                 Some(v) => Ok(self.settled(v, span)),
-                None => fail(Diagnostic::error(Code::G0107, span, format!("`{name}'` has no value here"))
-                    .hint("a primed name is the next value of a state; it may be read after its equation")),
+                None => fail(
+                    Diagnostic::error(Code::G0107, span, format!("`{name}'` has no value here"))
+                        .hint("a primed name is the next value of a state; it may be read after its equation"),
+                ),
             };
         }
         if let Some(v) = scope.get(name) {
@@ -276,7 +300,9 @@ impl Elab<'_> {
     pub fn matmul(&mut self, a: &Tensor, b: &Tensor, spans: (Span, Span), span: Span) -> Check<Tensor> {
         let (Some(last), Some(first)) = (a.axes.last().copied(), b.axes.first().copied()) else {
             let d = Diagnostic::error(Code::G0203, span, "`@` contracts a dim, and a scalar has none");
-            return fail(d.label(spans.0, self.shown(a)).label(spans.1, self.shown(b)).hint("multiply by a scalar with `*`"));
+            return fail(
+                d.label(spans.0, self.shown(a)).label(spans.1, self.shown(b)).hint("multiply by a scalar with `*`"),
+            );
         };
         if last.dim != first.dim {
             return fail(self.unlike(a, b, spans, span));
@@ -325,7 +351,14 @@ impl Elab<'_> {
     }
 
     /// `for k in [1, 2, 3] { ... }` and `for k in 3 { ... }`, unrolled; primed names carry.
-    fn unrolled(&mut self, var: &crate::ast::Ident, over: &Expr, body: &[Stmt], span: Span, scope: &Rc<Scope>) -> Check<()> {
+    fn unrolled(
+        &mut self,
+        var: &crate::ast::Ident,
+        over: &Expr,
+        body: &[Stmt],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<()> {
         let values: Vec<Value> = match &*over.kind {
             ExprKind::Stack(items) => items.iter().map(|i| self.eval(i, scope)).collect::<Check<_>>()?,
             _ => {

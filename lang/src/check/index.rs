@@ -57,7 +57,12 @@ impl Elab<'_> {
                 }
                 IndexItem::Expr(e) => match &*e.kind {
                     ExprKind::Name { name, primed: false } => wanted.push((name.clone(), None, e.span)),
-                    _ => return fail(Diagnostic::error(Code::G0104, e.span, "an index variable is a name").hint("for example `y[i, j] = ...`")),
+                    _ => {
+                        return fail(
+                            Diagnostic::error(Code::G0104, e.span, "an index variable is a name")
+                                .hint("for example `y[i, j] = ...`"),
+                        );
+                    }
                 },
                 IndexItem::Fiber { edge, .. } => return self.later(edge.span, "a reduction over edges"),
                 IndexItem::Bind { var, .. } => return self.later(var.span, "this form of index variable"),
@@ -76,8 +81,12 @@ impl Elab<'_> {
             let dim = dim.or_else(|| found.get(&name).copied());
             let Some(dim) = dim else {
                 return fail(
-                    Diagnostic::error(Code::G0211, span, format!("the dim of the index variable `{name}` is not clear"))
-                        .hint(format!("it indexes nothing here; write its dim: `{name}: dim`")),
+                    Diagnostic::error(
+                        Code::G0211,
+                        span,
+                        format!("the dim of the index variable `{name}` is not clear"),
+                    )
+                    .hint(format!("it indexes nothing here; write its dim: `{name}: dim`")),
                 );
             };
             let taken: Vec<Axis> = out.iter().map(|o| o.1).collect();
@@ -141,7 +150,10 @@ impl Elab<'_> {
         scope: &Rc<Scope>,
     ) -> Check<Value> {
         if let Some(g) = guard {
-            return fail(Diagnostic::error(Code::G0301, g.span, "a guard belongs to a reduction").hint("for example `sum[j | j < i](x[j])`"));
+            return fail(
+                Diagnostic::error(Code::G0301, g.span, "a guard belongs to a reduction")
+                    .hint("for example `sum[j | j < i](x[j])`"),
+            );
         }
         match self.eval(base, scope)? {
             Value::Tree(tree) => {
@@ -172,7 +184,12 @@ impl Elab<'_> {
         let rest = items.iter().position(|i| matches!(i, IndexItem::Rest(_)));
         let given = items.len() - usize::from(rest.is_some());
         if given > t.axes.len() {
-            let message = format!("{given} indices, but `{}` has {} dim{}", self.shown(t), t.axes.len(), if t.axes.len() == 1 { "" } else { "s" });
+            let message = format!(
+                "{given} indices, but `{}` has {} dim{}",
+                self.shown(t),
+                t.axes.len(),
+                if t.axes.len() == 1 { "" } else { "s" }
+            );
             return fail(Diagnostic::error(Code::G0207, span, message).label(base, self.shown(t)));
         }
         let mut at: Vec<(Axis, At)> = Vec::new();
@@ -301,7 +318,11 @@ impl Elab<'_> {
                 self.dim_name(x.dim),
                 self.dim_name(axis.dim)
             );
-            return fail(Diagnostic::error(Code::G0206, span, message).label(span, self.shown(t)).hint("read another dim, or say what lies outside: `(x[i] else 0)`"));
+            return fail(
+                Diagnostic::error(Code::G0206, span, message)
+                    .label(span, self.shown(t))
+                    .hint("read another dim, or say what lies outside: `(x[i] else 0)`"),
+            );
         }
         let mut low = Some(a.offset);
         let mut high = Some(a.offset);
@@ -331,10 +352,19 @@ impl Elab<'_> {
             Elem::Index(d) if d == axis.dim || guarded => Ok(()),
             Elem::Int if guarded => Ok(()),
             Elem::Int | Elem::Index(_) => {
-                let message = format!("this index is `{}`, and `{}` is read by `{}`", self.shown(i), self.shown(t), self.dim_name(axis.dim));
+                let message = format!(
+                    "this index is `{}`, and `{}` is read by `{}`",
+                    self.shown(i),
+                    self.shown(t),
+                    self.dim_name(axis.dim)
+                );
                 fail(Diagnostic::error(Code::G0206, span, message).hint("say what lies outside: `(x[i] else 0)`"))
             }
-            _ => fail(Diagnostic::error(Code::G0205, span, format!("an index is a whole number, this is `{}`", self.shown(i)))),
+            _ => fail(Diagnostic::error(
+                Code::G0205,
+                span,
+                format!("an index is a whole number, this is `{}`", self.shown(i)),
+            )),
         }
     }
 }
@@ -385,7 +415,11 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
     let mut out = Vec::new();
     match &*e.kind {
         ExprKind::Unary(_, a) | ExprKind::Field(a, _) | ExprKind::Lambda(_, a) | ExprKind::Column(a) => out.push(a),
-        ExprKind::Binary(_, a, b) | ExprKind::At(a, b) | ExprKind::Else(a, b) | ExprKind::Pipe(a, b) | ExprKind::Columns(a, b) => {
+        ExprKind::Binary(_, a, b)
+        | ExprKind::At(a, b)
+        | ExprKind::Else(a, b)
+        | ExprKind::Pipe(a, b)
+        | ExprKind::Columns(a, b) => {
             out.extend([a, b]);
         }
         ExprKind::Call(f, args) => {

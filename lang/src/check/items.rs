@@ -2,7 +2,9 @@
 
 use super::value::{Net, Rule, Value};
 use super::{Check, Elab, fail, near};
-use crate::ast::{self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt};
+use crate::ast::{
+    self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt,
+};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::program::{Dim, DimId, Field, Size};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,7 +171,8 @@ impl Items {
         };
         if let Some(first) = self.dims.iter().find(|x| x.name == d.name.name) {
             let code = if first.size == size { Code::G0102 } else { Code::G0202 };
-            let mut fault = Diagnostic::error(code, d.name.span, format!("the dim `{}` is declared twice", d.name.name));
+            let mut fault =
+                Diagnostic::error(code, d.name.span, format!("the dim `{}` is declared twice", d.name.name));
             if let Some(place) = first.span {
                 fault = fault.label(place, "first here");
             }
@@ -196,7 +199,9 @@ impl Items {
             ExprKind::Number(n) => Ok(*n),
             ExprKind::Name { name, .. } => match self.dims.iter().find(|d| d.name == *name).map(|d| &d.size) {
                 Some(Size::Fixed(n)) => Ok(*n as f64),
-                Some(_) => fail(Diagnostic::error(Code::G0303, e.span, format!("the size of `{name}` is not known here"))),
+                Some(_) => {
+                    fail(Diagnostic::error(Code::G0303, e.span, format!("the size of `{name}` is not known here")))
+                }
                 None => match self.lets.get(name) {
                     Some(l) => self.number(&l.value),
                     None => fail(self.unknown(name, e.span)),
@@ -323,7 +328,10 @@ impl Elab<'_> {
     /// A top-level equation, evaluated once.
     fn global_let(&mut self, name: &str, l: &Rc<Let>, span: Span) -> Check<Value> {
         if self.open_globals.iter().any(|n| n == name) {
-            return fail(Diagnostic::error(Code::G0103, l.span, format!("the definition of `{name}` needs itself")).label(span, "used here"));
+            return fail(
+                Diagnostic::error(Code::G0103, l.span, format!("the definition of `{name}` needs itself"))
+                    .label(span, "used here"),
+            );
         }
         self.open_globals.push(name.to_string());
         let active = std::mem::take(&mut self.active);

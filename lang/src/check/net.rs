@@ -36,7 +36,12 @@ impl Elab<'_> {
     }
 
     /// Evaluates a net's body; returns its value and its scope (for `f(x).h`).
-    pub fn run_net(&mut self, instance: &Rc<Instance>, pairs: Vec<(String, Value, Span)>, span: Span) -> Check<(Value, Rc<Scope>)> {
+    pub fn run_net(
+        &mut self,
+        instance: &Rc<Instance>,
+        pairs: Vec<(String, Value, Span)>,
+        span: Span,
+    ) -> Check<(Value, Rc<Scope>)> {
         let decl = instance.net.decl.clone();
         let inner = Scope::inside(&self.globals.clone());
         for (name, value) in &instance.net.statics {
@@ -45,7 +50,9 @@ impl Elab<'_> {
         inner.set("training", Value::Truth(self.mode.training));
         for ((name, value, at), param) in pairs.into_iter().zip(&decl.params) {
             let value = match &param.ty {
-                Some(ty) => self.expect_type(&value, ty, &name, at, &inner).map_err(|d| called(d, span, &decl.name.name))?,
+                Some(ty) => {
+                    self.expect_type(&value, ty, &name, at, &inner).map_err(|d| called(d, span, &decl.name.name))?
+                }
                 None => value,
             };
             inner.set(name, value);
@@ -62,7 +69,14 @@ impl Elab<'_> {
     }
 
     /// `f(x).h`: the equation `h` inside that call.
-    pub fn inner_equation(&mut self, f: &Expr, args: &[Arg], field: &Ident, span: Span, scope: &Rc<Scope>) -> Check<Option<Value>> {
+    pub fn inner_equation(
+        &mut self,
+        f: &Expr,
+        args: &[Arg],
+        field: &Ident,
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Option<Value>> {
         let ExprKind::Name { .. } = &*f.kind else { return Ok(None) };
         let Ok(Value::Instance(instance)) = self.eval(f, scope) else { return Ok(None) };
         let name = instance.net.decl.name.name.clone();
@@ -79,7 +93,11 @@ impl Elab<'_> {
             Value::Tensor(t) if field.name == "T" && t.axes.len() == 2 => {
                 Ok(Some(Value::Tensor(Tensor { id: t.id, axes: vec![t.axes[1], t.axes[0]] })))
             }
-            _ => fail(self.no_field(&field.name, field.span, inner.all().into_iter().filter(|n| !n.starts_with('<')).take(12).collect())),
+            _ => fail(self.no_field(
+                &field.name,
+                field.span,
+                inner.all().into_iter().filter(|n| !n.starts_with('<')).take(12).collect(),
+            )),
         }
     }
 
@@ -95,7 +113,11 @@ impl Elab<'_> {
         };
         let v = self.eval(value, scope)?;
         let Value::Tree(tree) = v else {
-            return fail(Diagnostic::error(Code::G0205, value.span, format!("the objective takes a tree of parameters, not {}", v.what())));
+            return fail(Diagnostic::error(
+                Code::G0205,
+                value.span,
+                format!("the objective takes a tree of parameters, not {}", v.what()),
+            ));
         };
         let mut mode = Mode { advance: false, ..self.mode.clone() };
         for (p, leaf) in o.over.iter().zip(&tree.leaves) {
@@ -141,16 +163,25 @@ impl Elab<'_> {
             return self.later(d.span, "a parameter's domain");
         }
         let Some(ty) = &decl.ty else {
-            return fail(Diagnostic::error(Code::G0209, decl.name.span, format!("the parameter `{}` needs a type", decl.name.name))
-                .hint("for example `param w: real[in, out] ~ glorot`"));
+            return fail(
+                Diagnostic::error(
+                    Code::G0209,
+                    decl.name.span,
+                    format!("the parameter `{}` needs a type", decl.name.name),
+                )
+                .hint("for example `param w: real[in, out] ~ glorot`"),
+            );
         };
         let (elem, axes) = self.closed_type(ty, scope)?;
         let found = self.unit.params.iter().position(|p| p.name == name);
         let id = match found {
             Some(k) if self.unit.params[k].ty.axes == axes => ParamId::new(k),
             Some(k) => {
-                let d = Diagnostic::error(Code::G0209, ty.span, format!("the parameter `{name}` would have two shapes"));
-                return fail(d.label(self.unit.params[k].span, "declared here").hint("give each use an instance of its own"));
+                let d =
+                    Diagnostic::error(Code::G0209, ty.span, format!("the parameter `{name}` would have two shapes"));
+                return fail(
+                    d.label(self.unit.params[k].span, "declared here").hint("give each use an instance of its own"),
+                );
             }
             None => {
                 let role = self.role(decl)?;
@@ -174,7 +205,13 @@ impl Elab<'_> {
     }
 
     /// The term of a first value, over all axes.
-    fn first_value(&mut self, decl: &VarDecl, elem: Elem, axes: &[Axis], scope: &Rc<Scope>) -> Check<crate::program::TermId> {
+    fn first_value(
+        &mut self,
+        decl: &VarDecl,
+        elem: Elem,
+        axes: &[Axis],
+        scope: &Rc<Scope>,
+    ) -> Check<crate::program::TermId> {
         let span = decl.name.span;
         let active = std::mem::take(&mut self.active);
         let mode = Mode { first: true, instead: Default::default(), ..self.mode.clone() };
@@ -183,8 +220,10 @@ impl Elab<'_> {
                 Some(Init::Value(e)) => elab.eval_tensor(e, scope)?,
                 Some(Init::Draw(e)) => elab.draw_first(e, axes, &decl.name.name, scope)?,
                 None => {
-                    return fail(Diagnostic::error(Code::G0301, span, format!("`{}` has no first value", decl.name.name))
-                        .hint("`= 0`, `~ glorot`, `~ normal(0, 0.1)`"));
+                    return fail(
+                        Diagnostic::error(Code::G0301, span, format!("`{}` has no first value", decl.name.name))
+                            .hint("`= 0`, `~ glorot`, `~ normal(0, 0.1)`"),
+                    );
                 }
             };
             let like = Tensor { id: t.id, axes: axes.to_vec() };
@@ -193,7 +232,8 @@ impl Elab<'_> {
                 let message = format!("the first value `{}` has dims that `{}` lacks", elab.shown(&t), decl.name.name);
                 return fail(Diagnostic::error(Code::G0209, span, message));
             }
-            let t = if elem == Elem::Real && elab.elem(&t) != Elem::Real { elab.map1(Fun::ToReal, &t, span) } else { t };
+            let t =
+                if elem == Elem::Real && elab.elem(&t) != Elem::Real { elab.map1(Fun::ToReal, &t, span) } else { t };
             Ok(elab.spread(t.id, axes, span))
         });
         self.active = active;
@@ -223,7 +263,8 @@ impl Elab<'_> {
                     return self.scaled(&draw, scale, e.span);
                 }
                 let draw = self.draw(Dist::Uniform, site, axes, e.span);
-                let centred = self.apply_fun(Fun::Sub, &[Value::Tensor(draw), Value::Num(0.5)], &[e.span, e.span], e.span)?;
+                let centred =
+                    self.apply_fun(Fun::Sub, &[Value::Tensor(draw), Value::Num(0.5)], &[e.span, e.span], e.span)?;
                 let total = self.apply_fun(Fun::Add, &[fan_in, fan_out], &[e.span, e.span], e.span)?;
                 // Uniform in (-a, a) with a = sqrt(6 / (fan-in + fan-out)).
                 let scale = self.apply_fun(Fun::Div, &[Value::Num(24.0), total], &[e.span, e.span], e.span)?;
@@ -264,7 +305,14 @@ impl Elab<'_> {
     }
 
     /// Draws from a named distribution with its arguments.
-    pub fn distribution(&mut self, name: &str, args: &[Value], axes: &[Axis], site: SiteId, span: Span) -> Check<Tensor> {
+    pub fn distribution(
+        &mut self,
+        name: &str,
+        args: &[Value],
+        axes: &[Axis],
+        site: SiteId,
+        span: Span,
+    ) -> Check<Tensor> {
         let (dist, most) = match name {
             "normal" => (Dist::Normal, 2),
             "uniform" => (Dist::Uniform, 2),
@@ -283,7 +331,11 @@ impl Elab<'_> {
             }
         };
         if args.len() > most {
-            return fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes {most} arguments at most, {} given", args.len())));
+            return fail(Diagnostic::error(
+                Code::G0301,
+                span,
+                format!("`{name}` takes {most} arguments at most, {} given", args.len()),
+            ));
         }
         let t = Value::Tensor(self.draw(dist, site, axes, span));
         let s = [span, span];
@@ -308,9 +360,18 @@ impl Elab<'_> {
     }
 
     /// `z ~ normal[batch, latent]`, `z ~ normal like w`.
-    pub fn sample(&mut self, key: &str, dist: &Expr, like: Option<&Expr>, span: Span, scope: &Rc<Scope>) -> Check<Value> {
+    pub fn sample(
+        &mut self,
+        key: &str,
+        dist: &Expr,
+        like: Option<&Expr>,
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Value> {
         let (head, args) = match &*dist.kind {
-            ExprKind::Call(f, args) => (f.clone(), args.iter().map(|a| self.eval(&a.value, scope)).collect::<Check<Vec<_>>>()?),
+            ExprKind::Call(f, args) => {
+                (f.clone(), args.iter().map(|a| self.eval(&a.value, scope)).collect::<Check<Vec<_>>>()?)
+            }
             _ => (dist.clone(), vec![]),
         };
         let (name, items) = match &*head.kind {
@@ -370,7 +431,14 @@ impl Elab<'_> {
     }
 
     /// Adds a state.
-    pub fn new_state(&mut self, name: String, elem: Elem, axes: Vec<Axis>, first: crate::program::TermId, span: Span) -> StateId {
+    pub fn new_state(
+        &mut self,
+        name: String,
+        elem: Elem,
+        axes: Vec<Axis>,
+        first: crate::program::TermId,
+        span: Span,
+    ) -> StateId {
         self.unit.states.push(State { name, ty: Ty { elem, axes }, span });
         self.first_states.push(first);
         StateId::new(self.unit.states.len() - 1)
@@ -391,8 +459,14 @@ impl Elab<'_> {
     pub fn primed_stmt(&mut self, l: &Let, target: &Target, scope: &Rc<Scope>) -> Check<()> {
         let name = &target.name.name;
         let Some(Value::Num(id)) = scope.get(&format!("<state {name}>")) else {
-            return fail(Diagnostic::error(Code::G0107, target.name.span, format!("`{name}` is no state, so it has no next value"))
-                .hint(format!("declare it: `state {name} = 0`")));
+            return fail(
+                Diagnostic::error(
+                    Code::G0107,
+                    target.name.span,
+                    format!("`{name}` is no state, so it has no next value"),
+                )
+                .hint(format!("declare it: `state {name} = 0`")),
+            );
         };
         let id = StateId(id as u32);
         let v = self.let_value(l, scope)?;
@@ -425,6 +499,9 @@ pub fn role_named(r: &Ident) -> Check<Role> {
         "weight" => Ok(Role::Weight),
         "bias" => Ok(Role::Bias),
         "scale" => Ok(Role::Scale),
-        other => fail(Diagnostic::error(Code::G0405, r.span, format!("there is no role `{other}`")).hint("roles are weight, bias and scale")),
+        other => fail(
+            Diagnostic::error(Code::G0405, r.span, format!("there is no role `{other}`"))
+                .hint("roles are weight, bias and scale"),
+        ),
     }
 }

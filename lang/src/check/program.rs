@@ -28,7 +28,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// Everything that a user can get wrong: at most one finding for each declaration, in the order of the text.
-pub fn check(sources: &mut Sources, file: FileId, loader: &dyn Loader, options: &Options) -> Result<Checked, Diagnostics> {
+pub fn check(
+    sources: &mut Sources,
+    file: FileId,
+    loader: &dyn Loader,
+    options: &Options,
+) -> Result<Checked, Diagnostics> {
     let ast = crate::parse::parse(sources, file)?;
     let mut items = Items::gather(&ast, sources, file, loader)?;
     for (name, size) in &options.dims {
@@ -38,8 +43,13 @@ pub fn check(sources: &mut Sources, file: FileId, loader: &dyn Loader, options: 
     }
     let data = items.check_data()?;
     let (mut units, mut checks, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    let names: Vec<String> =
-        items.trains.iter().map(|t| &t.name).chain(items.tasks.iter().map(|t| &t.name)).map(|n: &Ident| n.name.clone()).collect();
+    let names: Vec<String> = items
+        .trains
+        .iter()
+        .map(|t| &t.name)
+        .chain(items.tasks.iter().map(|t| &t.name))
+        .map(|n: &Ident| n.name.clone())
+        .collect();
     for name in names {
         match elaborate(&items, options, &name, &[]) {
             Ok(unit) => units.push(unit),
@@ -68,13 +78,18 @@ fn elaborate(items: &Items, options: &Options, name: &str, args: &[(String, f64)
             None => None,
             Some(d) => match items.data.iter().position(|x| x.name.name == d.name) {
                 Some(k) => Some(k),
-                None => return super::fail(items.unknown(&d.name, d.span).hint("data are declared by `data NAME from \"file\" { ... }`")),
+                None => {
+                    return super::fail(
+                        items.unknown(&d.name, d.span).hint("data are declared by `data NAME from \"file\" { ... }`"),
+                    );
+                }
             },
         };
         return Elab::new(items, options, name, UnitKind::Train).program_unit(&t.params, &t.body, t.span, data, args);
     }
     let t = items.tasks.iter().find(|t| t.name.name == name).expect("the caller knows the name");
-    let mut unit = Elab::new(items, options, name, UnitKind::Task).program_unit(&t.params, &t.body, t.span, None, args)?;
+    let mut unit =
+        Elab::new(items, options, name, UnitKind::Task).program_unit(&t.params, &t.body, t.span, None, args)?;
     unit.double = t.double;
     Ok(unit)
 }

@@ -23,8 +23,14 @@ impl Elab<'_> {
             return Ok(Value::Tensor(t));
         }
         if matches!(red, Red::ArgMax | Red::ArgMin) && t.axes.len() != 1 {
-            return fail(Diagnostic::error(Code::G0210, span, format!("argmax goes over one dim, `{}` has {}", self.shown(&t), t.axes.len()))
-                .hint("name the dim: `argmax[class](x)`"));
+            return fail(
+                Diagnostic::error(
+                    Code::G0210,
+                    span,
+                    format!("argmax goes over one dim, `{}` has {}", self.shown(&t), t.axes.len()),
+                )
+                .hint("name the dim: `argmax[class](x)`"),
+            );
         }
         Ok(Value::Tensor(self.reduce(red, &t, &t.axes.clone(), None, span)))
     }
@@ -40,15 +46,25 @@ impl Elab<'_> {
         scope: &Rc<Scope>,
     ) -> Check<Value> {
         let [Arg { name: None, value: body }] = args else {
-            return fail(Diagnostic::error(Code::G0301, span, format!("a reduction takes one argument, {} given", args.len())));
+            return fail(Diagnostic::error(
+                Code::G0301,
+                span,
+                format!("a reduction takes one argument, {} given", args.len()),
+            ));
         };
         if let [IndexItem::Bind { var, value: Some(count), .. }] = items {
             return self.unroll_reduction(red, &var.name, count, body, span, scope);
         }
         if let Some(dims) = self.whole_dims(items, scope)? {
             if let Some(g) = guard {
-                return fail(Diagnostic::error(Code::G0104, g.span, "a guard speaks of index variables, and a dim is reduced here")
-                    .hint("name a variable: `sum[j: dim | j < 3](x[j])`"));
+                return fail(
+                    Diagnostic::error(
+                        Code::G0104,
+                        g.span,
+                        "a guard speaks of index variables, and a dim is reduced here",
+                    )
+                    .hint("name a variable: `sum[j: dim | j < 3](x[j])`"),
+                );
             }
             let v = self.eval(body, scope)?;
             return self.reduce_dims(red, &v, &dims, body.span, span);
@@ -57,14 +73,21 @@ impl Elab<'_> {
     }
 
     /// The dims that all items name, unless one is an index variable.
-    fn whole_dims(&mut self, items: &[IndexItem], scope: &Rc<Scope>) -> Check<Option<Vec<(crate::program::DimId, Span)>>> {
+    fn whole_dims(
+        &mut self,
+        items: &[IndexItem],
+        scope: &Rc<Scope>,
+    ) -> Check<Option<Vec<(crate::program::DimId, Span)>>> {
         let mut dims = Vec::new();
         for item in items {
             let IndexItem::Expr(e) = item else { return Ok(None) };
             let v = match &*e.kind {
                 ExprKind::Name { name, primed: false } => match scope.get(name) {
                     Some(v) => v,
-                    None => match self.definition(name, scope)?.map_or_else(|| self.global(name, e.span), |v| Ok(Some(v)))? {
+                    None => match self
+                        .definition(name, scope)?
+                        .map_or_else(|| self.global(name, e.span), |v| Ok(Some(v)))?
+                    {
                         Some(v) => v,
                         None => return Ok(None),
                     },
@@ -85,10 +108,18 @@ impl Elab<'_> {
         Ok(Some(dims))
     }
 
-    fn reduce_dims(&mut self, red: Red, v: &Value, dims: &[(crate::program::DimId, Span)], at: Span, span: Span) -> Check<Value> {
+    fn reduce_dims(
+        &mut self,
+        red: Red,
+        v: &Value,
+        dims: &[(crate::program::DimId, Span)],
+        at: Span,
+        span: Span,
+    ) -> Check<Value> {
         if let Value::Tree(t) = v {
             let t = t.clone();
-            return self.leafwise(&t, std::slice::from_ref(v), span, |elab, p| elab.reduce_dims(red, &p[0], dims, at, span));
+            return self
+                .leafwise(&t, std::slice::from_ref(v), span, |elab, p| elab.reduce_dims(red, &p[0], dims, at, span));
         }
         let t = self.tensor(v, at)?;
         let mut over = Vec::new();
@@ -96,7 +127,11 @@ impl Elab<'_> {
             let found: Vec<Axis> = t.axes.iter().copied().filter(|a| a.dim == *dim).collect();
             if found.is_empty() {
                 let message = format!("`{}` is no dim of `{}`", self.dim_name(*dim), self.shown(&t));
-                return fail(Diagnostic::error(Code::G0210, *place, message).label(at, self.shown(&t)).hint("reduce over one of its dims"));
+                return fail(
+                    Diagnostic::error(Code::G0210, *place, message)
+                        .label(at, self.shown(&t))
+                        .hint("reduce over one of its dims"),
+                );
             }
             over.extend(found);
         }
@@ -135,18 +170,37 @@ impl Elab<'_> {
         Ok(Value::Tensor(self.reduce_closed(red, t, &axes, guard.map(|g| g.id), span)))
     }
 
-    fn reduce_closed(&mut self, red: Red, t: Tensor, axes: &[Axis], guard: Option<crate::program::TermId>, span: Span) -> Tensor {
+    fn reduce_closed(
+        &mut self,
+        red: Red,
+        t: Tensor,
+        axes: &[Axis],
+        guard: Option<crate::program::TermId>,
+        span: Span,
+    ) -> Tensor {
         let id = self.spread(t.id, axes, span);
         let t = Tensor { id, axes: t.axes };
         self.reduce(red, &t, axes, guard, span)
     }
 
     /// `mean[s: seed = 3](body)`: the variable is a number known now.
-    fn unroll_reduction(&mut self, red: Red, var: &str, count: &Expr, body: &Expr, span: Span, scope: &Rc<Scope>) -> Check<Value> {
+    fn unroll_reduction(
+        &mut self,
+        red: Red,
+        var: &str,
+        count: &Expr,
+        body: &Expr,
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Value> {
         let v = self.eval(count, scope)?;
         let n = self.static_count(&v, count.span)?;
         if n == 0 || n > UNROLL_LIMIT {
-            return fail(Diagnostic::error(Code::G0303, count.span, format!("a reduction over a number goes over 1 to {UNROLL_LIMIT} values, not {n}")));
+            return fail(Diagnostic::error(
+                Code::G0303,
+                count.span,
+                format!("a reduction over a number goes over 1 to {UNROLL_LIMIT} values, not {n}"),
+            ));
         }
         let fun = match red {
             Red::Sum | Red::Mean | Red::Count => Fun::Add,
@@ -177,7 +231,10 @@ impl Elab<'_> {
     /// `grad[w](L)`, `grad[u = e](L)`.
     pub fn gradient(&mut self, items: &[IndexItem], args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         let [Arg { name: None, value: body }] = args else {
-            return fail(Diagnostic::error(Code::G0301, span, "`grad` takes one argument, the scalar to differentiate").hint("`grad[w](loss)`"));
+            return fail(
+                Diagnostic::error(Code::G0301, span, "`grad` takes one argument, the scalar to differentiate")
+                    .hint("`grad[w](loss)`"),
+            );
         };
         match items {
             [IndexItem::Bind { var, dim: None, value: Some(e) }] => {
@@ -195,7 +252,10 @@ impl Elab<'_> {
                 let by = if let Value::Instance(i) = &by { Value::Tree(self.instance_tree(i, span)) } else { by };
                 self.gradient_by(&of, &by, e.span)
             }
-            _ => fail(Diagnostic::error(Code::G0301, span, "`grad` differentiates by one thing").hint("`grad[w](loss)` or `grad[u = x[n]](f(u))`")),
+            _ => fail(
+                Diagnostic::error(Code::G0301, span, "`grad` differentiates by one thing")
+                    .hint("`grad[w](loss)` or `grad[u = x[n]](f(u))`"),
+            ),
         }
     }
 
@@ -211,8 +271,12 @@ impl Elab<'_> {
             return Ok(t);
         }
         fail(
-            Diagnostic::error(Code::G0208, body.span, format!("`grad` differentiates a scalar, this is `{}`", self.shown(&t)))
-                .hint("take its mean or sum, or one entry in index notation: `J[n] = grad[w](loss[n])`"),
+            Diagnostic::error(
+                Code::G0208,
+                body.span,
+                format!("`grad` differentiates a scalar, this is `{}`", self.shown(&t)),
+            )
+            .hint("take its mean or sum, or one entry in index notation: `J[n] = grad[w](loss[n])`"),
         )
     }
 
@@ -245,8 +309,10 @@ impl Elab<'_> {
                 let tree = self.instance_tree(i, span);
                 self.gradient_by(of, &Value::Tree(tree), span)
             }
-            other => fail(Diagnostic::error(Code::G0304, span, format!("there is no gradient by {}", other.what()))
-                .hint("differentiate by a parameter, a net instance, or a point: `grad[u = x](f(u))`")),
+            other => fail(
+                Diagnostic::error(Code::G0304, span, format!("there is no gradient by {}", other.what()))
+                    .hint("differentiate by a parameter, a net instance, or a point: `grad[u = x](f(u))`"),
+            ),
         }
     }
 
@@ -287,7 +353,9 @@ impl Elab<'_> {
             let mut back = Vec::new();
             for (from, to) in at {
                 match to {
-                    crate::program::At::Affine { terms, offset: 0 } if terms.len() == 1 && terms[0].0 == 1 => back.push((terms[0].1, *from)),
+                    crate::program::At::Affine { terms, offset: 0 } if terms.len() == 1 && terms[0].0 == 1 => {
+                        back.push((terms[0].1, *from))
+                    }
                     _ => return (id, axes),
                 }
             }

@@ -35,14 +35,20 @@ impl Elab<'_> {
                 done = true;
             } else {
                 let Some(gradient) = &g else {
-                    return fail(Diagnostic::error(Code::G0406, rule.span, format!("`{}` needs a gradient to change", rule.decl.name.name)));
+                    return fail(Diagnostic::error(
+                        Code::G0406,
+                        rule.span,
+                        format!("`{}` needs a gradient to change", rule.decl.name.name),
+                    ));
                 };
                 g = Some(self.apply_rule(rule, &gradient.clone(), Some(gradient), objective.as_ref(), prefix)?);
             }
         }
         if !done {
-            return fail(Diagnostic::error(Code::G0406, span, "this changes the gradient, but no rule uses it")
-                .hint("end the chain with a rule: `clip(1) |> sgd(lr)`"));
+            return fail(
+                Diagnostic::error(Code::G0406, span, "this changes the gradient, but no rule uses it")
+                    .hint("end the chain with a rule: `clip(1) |> sgd(lr)`"),
+            );
         }
         Ok(w)
     }
@@ -86,11 +92,17 @@ impl Elab<'_> {
                 scope.set(&gname.name, Value::Tree(subject.clone()));
                 gname.name.clone()
             }
-            (None, None) => return fail(Diagnostic::error(Code::G0402, decl.name.span, format!("`{name}` acts on nothing"))),
+            (None, None) => {
+                return fail(Diagnostic::error(Code::G0402, decl.name.span, format!("`{name}` acts on nothing")));
+            }
         };
         if let Some(l) = &decl.head.objective {
             let Some(o) = objective else {
-                return fail(Diagnostic::error(Code::G0406, rule.span, format!("`{name}` minimizes an objective and cannot be called by another rule")));
+                return fail(Diagnostic::error(
+                    Code::G0406,
+                    rule.span,
+                    format!("`{name}` minimizes an objective and cannot be called by another rule"),
+                ));
             };
             scope.set(&l.name, Value::Objective(o.clone()));
         }
@@ -105,8 +117,10 @@ impl Elab<'_> {
         let key = format!("{result}'");
         match scope.get(&key) {
             Some(v) => self.like_tree(subject, &v, rule.span),
-            None => fail(Diagnostic::error(Code::G0403, decl.span, format!("`{name}` gives no next value `{key}`"))
-                .hint(format!("add an equation: `{key} = ...`"))),
+            None => fail(
+                Diagnostic::error(Code::G0403, decl.span, format!("`{name}` gives no next value `{key}`"))
+                    .hint(format!("add an equation: `{key} = ...`")),
+            ),
         }
     }
 
@@ -132,8 +146,14 @@ impl Elab<'_> {
                     [t] if t.primed => {
                         let name = &t.name.name;
                         if name != result && !states.iter().any(|s| s.0 == *name) {
-                            return fail(Diagnostic::error(Code::G0107, t.name.span, format!("`{name}` is no state of this rule"))
-                                .hint(format!("declare it: `state {name} = 0`")));
+                            return fail(
+                                Diagnostic::error(
+                                    Code::G0107,
+                                    t.name.span,
+                                    format!("`{name}` is no state of this rule"),
+                                )
+                                .hint(format!("declare it: `state {name} = 0`")),
+                            );
                         }
                         scope.set(format!("{name}'"), value);
                         Ok(())
@@ -153,14 +173,22 @@ impl Elab<'_> {
                 scope.set(&name.name, value);
                 Ok(())
             }
-            Stmt::Param(d) | Stmt::Const(d) => fail(Diagnostic::error(Code::G0406, d.name.span, "a rule has states, not parameters")
-                .hint("use `state`")),
+            Stmt::Param(d) | Stmt::Const(d) => fail(
+                Diagnostic::error(Code::G0406, d.name.span, "a rule has states, not parameters").hint("use `state`"),
+            ),
             Stmt::For { .. } => self.stmt(stmt, scope),
         }
     }
 
     /// `state m = 0`: one state a leaf, of the leaf's shape; with a type of its own, one state.
-    fn rule_state(&mut self, decl: &VarDecl, subject: &Tree, own: &str, states: &mut RuleStates, scope: &Rc<Scope>) -> Check<()> {
+    fn rule_state(
+        &mut self,
+        decl: &VarDecl,
+        subject: &Tree,
+        own: &str,
+        states: &mut RuleStates,
+        scope: &Rc<Scope>,
+    ) -> Check<()> {
         let name = &decl.name.name;
         let span = decl.name.span;
         if let Some(Init::Draw(e)) = &decl.init {
@@ -245,7 +273,11 @@ impl Elab<'_> {
                     [t] if t.primed => {
                         let name = t.name.name.clone();
                         if name != result && !trees.iter().any(|x| x.0 == name) {
-                            return fail(Diagnostic::error(Code::G0107, t.name.span, format!("`{name}` is no state of this rule")));
+                            return fail(Diagnostic::error(
+                                Code::G0107,
+                                t.name.span,
+                                format!("`{name}` is no state of this rule"),
+                            ));
                         }
                         inner.set(format!("{name}'"), value.clone());
                         next.entry(name).or_insert_with(|| vec![None; subject.leaves.len()])[k] = Some(value);
@@ -281,8 +313,10 @@ impl Elab<'_> {
     fn advance_states(&mut self, states: &RuleStates, scope: &Rc<Scope>) -> Check<()> {
         for (name, ids, single, span) in states {
             let Some(v) = scope.get(&format!("{name}'")) else {
-                return fail(Diagnostic::error(Code::G0403, *span, format!("the state `{name}` has no next value"))
-                    .hint(format!("add an equation: `{name}' = ...`")));
+                return fail(
+                    Diagnostic::error(Code::G0403, *span, format!("the state `{name}` has no next value"))
+                        .hint(format!("add an equation: `{name}' = ...`")),
+                );
             };
             if *single {
                 let t = self.tensor(&v, *span)?;

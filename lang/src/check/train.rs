@@ -6,8 +6,8 @@ use super::{Check, Definition, Elab, Frame, Mode, Options, fail};
 use crate::ast::{BinaryOp, Body, CheckDecl, Expr, ExprKind, ParamDecl, ReportDecl, Stmt, TrainStmt, TypeAxis};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{
-    Axis, Dim, DimId, Elem, Function, Hyper, HyperId, Input, InputId, Op, Output, ParamId, Part, Report, Schedule, Size,
-    StateId, Ty, Unit, UnitKind,
+    Axis, Dim, DimId, Elem, Function, Hyper, HyperId, Input, InputId, Op, Output, ParamId, Part, Report, Schedule,
+    Size, StateId, Ty, Unit, UnitKind,
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -85,8 +85,10 @@ impl<'a> Elab<'a> {
         };
         let definition = self.definitions[k].clone();
         if self.open.contains(&k) {
-            return fail(Diagnostic::error(Code::G0103, definition.span, format!("the definition of `{name}` needs itself"))
-                .hint("a definition may use what does not depend on it"));
+            return fail(
+                Diagnostic::error(Code::G0103, definition.span, format!("the definition of `{name}` needs itself"))
+                    .hint("a definition may use what does not depend on it"),
+            );
         }
         self.open.push(k);
         let active = std::mem::take(&mut self.active);
@@ -152,8 +154,10 @@ impl<'a> Elab<'a> {
             return fail(self.no_field(&field.name, field.span, known));
         };
         if self.data != Some(k) {
-            return fail(Diagnostic::error(Code::G0105, field.span, "these data belong to another train block")
-                .hint("name the data set: `train name on data { ... }`"));
+            return fail(
+                Diagnostic::error(Code::G0105, field.span, "these data belong to another train block")
+                    .hint("name the data set: `train name on data { ... }`"),
+            );
         }
         let rows = self.row_dim(&Value::Data(k, split.map(str::to_string))).expect("data have a dim");
         let part = split.map_or(Part::All, |s| Part::Split(s.to_string()));
@@ -171,8 +175,14 @@ impl<'a> Elab<'a> {
                     self.static_num(&v, d.span)?
                 }
                 None => {
-                    return fail(Diagnostic::error(Code::G0404, span, format!("the argument `{}` needs a default", param.name.name))
-                        .hint(format!("`{} = 0.1`", param.name.name)));
+                    return fail(
+                        Diagnostic::error(
+                            Code::G0404,
+                            span,
+                            format!("the argument `{}` needs a default", param.name.name),
+                        )
+                        .hint(format!("`{} = 0.1`", param.name.name)),
+                    );
                 }
             };
             let value = args.iter().find(|(n, _)| *n == param.name.name).map_or(default, |(_, v)| *v);
@@ -218,7 +228,10 @@ impl<'a> Elab<'a> {
             };
             for name in &names {
                 if let Some(first) = taken.insert(name.clone(), span) {
-                    return fail(Diagnostic::error(Code::G0102, span, format!("`{name}` is defined twice")).label(first, "first here"));
+                    return fail(
+                        Diagnostic::error(Code::G0102, span, format!("`{name}` is defined twice"))
+                            .label(first, "first here"),
+                    );
                 }
             }
             if let Some(stmt) = inner
@@ -237,7 +250,11 @@ impl<'a> Elab<'a> {
             return fail(Diagnostic::error(Code::G0302, value.span, format!("a net is needed here, not {}", v.what())));
         };
         if !net.applied {
-            return fail(Diagnostic::error(Code::G0303, value.span, format!("`{}` needs its static arguments", net.decl.name.name)));
+            return fail(Diagnostic::error(
+                Code::G0303,
+                value.span,
+                format!("`{}` needs its static arguments", net.decl.name.name),
+            ));
         }
         let instance = Rc::new(Instance { net, path: name.to_string() });
         if let Some(Value::Record(mut names)) = self.globals.get("<train>") {
@@ -248,7 +265,14 @@ impl<'a> Elab<'a> {
     }
 
     /// A train block or task.
-    pub fn program_unit(mut self, params: &[ParamDecl], body: &[TrainStmt], span: Span, data: Option<usize>, args: &[(String, f64)]) -> Check<Unit> {
+    pub fn program_unit(
+        mut self,
+        params: &[ParamDecl],
+        body: &[TrainStmt],
+        span: Span,
+        data: Option<usize>,
+        args: &[(String, f64)],
+    ) -> Check<Unit> {
         self.open_block(params, args, data)?;
         let instances = self.collect(body)?;
         self.schedule(body)?;
@@ -287,7 +311,9 @@ impl<'a> Elab<'a> {
             }
         }
         let batch_dim = self.unit.batch;
-        if let Some((_, n)) = self.options.dims.iter().find(|(n, _)| batch_dim.is_some_and(|d| self.unit.dims[d.index()].name == *n)) {
+        if let Some((_, n)) =
+            self.options.dims.iter().find(|(n, _)| batch_dim.is_some_and(|d| self.unit.dims[d.index()].name == *n))
+        {
             self.unit.schedule.batch = Some(*n);
         }
         Ok(())
@@ -317,8 +343,10 @@ impl<'a> Elab<'a> {
             }
         }
         if goals.is_empty() {
-            return fail(Diagnostic::error(Code::G0401, span, format!("`{}` trains nothing", self.unit.name))
-                .hint("add a line: `minimize LOSS over NET by RULE`"));
+            return fail(
+                Diagnostic::error(Code::G0401, span, format!("`{}` trains nothing", self.unit.name))
+                    .hint("add a line: `minimize LOSS over NET by RULE`"),
+            );
         }
         self.mode = Mode { training: true, advance: true, ..Mode::default() };
         let scope = self.train_scope();
@@ -332,7 +360,10 @@ impl<'a> Elab<'a> {
         for goal in &goals {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
             let t = self.eval_tensor(goal.loss, &scope)?;
-            losses.push((self.mean_loss(t.clone(), false, goal.loss.span)?, self.mean_loss(t, goal.maximize, goal.loss.span)?));
+            losses.push((
+                self.mean_loss(t.clone(), false, goal.loss.span)?,
+                self.mean_loss(t, goal.maximize, goal.loss.span)?,
+            ));
         }
         let mut outputs = Vec::new();
         for (goal, (_, descended)) in goals.iter().zip(&losses) {
@@ -361,17 +392,33 @@ impl<'a> Elab<'a> {
                 Value::Instance(i) => over.extend(self.params_of(&i)),
                 Value::Tensor(t) => match self.unit.terms[t.id.index()].op {
                     Op::Param(p) => over.push(p),
-                    _ => return fail(Diagnostic::error(Code::G0401, e.span, "this is no parameter, so it cannot be trained")),
+                    _ => {
+                        return fail(Diagnostic::error(
+                            Code::G0401,
+                            e.span,
+                            "this is no parameter, so it cannot be trained",
+                        ));
+                    }
                 },
-                other => return fail(Diagnostic::error(Code::G0401, e.span, format!("{} cannot be trained", other.what())).hint("name a net or a parameter")),
+                other => {
+                    return fail(
+                        Diagnostic::error(Code::G0401, e.span, format!("{} cannot be trained", other.what()))
+                            .hint("name a net or a parameter"),
+                    );
+                }
             }
         }
         if over.is_empty() {
-            return fail(Diagnostic::error(Code::G0401, goal.span, "there is no parameter to train")
-                .hint("does the loss use the net? Parameters come into being where the net is called"));
+            return fail(
+                Diagnostic::error(Code::G0401, goal.span, "there is no parameter to train")
+                    .hint("does the loss use the net? Parameters come into being where the net is called"),
+            );
         }
         let Value::Rules(rules) = self.eval(goal.rule, scope)? else {
-            return fail(Diagnostic::error(Code::G0402, goal.rule.span, "a rule is needed here").hint("for example `by adam(lr)`"));
+            return fail(
+                Diagnostic::error(Code::G0402, goal.rule.span, "a rule is needed here")
+                    .hint("for example `by adam(lr)`"),
+            );
         };
         let w = self.tree_of(&over, "", goal.span);
         let needs_gradient = rules.iter().any(|r| r.decl.head.gradient.is_some());
@@ -397,7 +444,14 @@ impl<'a> Elab<'a> {
         let mut scopes: BTreeMap<String, (Mode, Rc<Scope>)> = BTreeMap::new();
         for (k, (report, plot)) in reports.iter().enumerate() {
             if let Some(earlier) = reports[..k].iter().find(|r| r.0.name.name == report.name.name) {
-                return fail(Diagnostic::error(Code::G0102, report.name.span, format!("two reports are named `{}`", report.name.name)).label(earlier.0.name.span, "first here"));
+                return fail(
+                    Diagnostic::error(
+                        Code::G0102,
+                        report.name.span,
+                        format!("two reports are named `{}`", report.name.name),
+                    )
+                    .label(earlier.0.name.span, "first here"),
+                );
             }
             let on = report.on.as_ref().map(|o| o.name.clone());
             if let (Some(o), Some(d)) = (&report.on, self.data)
@@ -449,11 +503,15 @@ impl<'a> Elab<'a> {
             for axis in &ty.axes {
                 let dim = match axis {
                     TypeAxis::Rest(_) => batch,
-                    TypeAxis::Dim(e) | TypeAxis::Named(_, e) if matches!(&*e.kind, ExprKind::Name { name, .. } if name == "batch") => batch,
-                    TypeAxis::Dim(e) | TypeAxis::Named(_, e) => match self.eval(e, &scope).and_then(|v| self.dim(&v, e.span)) {
-                        Ok(d) => d,
-                        Err(_) => return Ok(()),
-                    },
+                    TypeAxis::Dim(e) | TypeAxis::Named(_, e) if matches!(&*e.kind, ExprKind::Name { name, .. } if name == "batch") => {
+                        batch
+                    }
+                    TypeAxis::Dim(e) | TypeAxis::Named(_, e) => {
+                        match self.eval(e, &scope).and_then(|v| self.dim(&v, e.span)) {
+                            Ok(d) => d,
+                            Err(_) => return Ok(()),
+                        }
+                    }
                 };
                 let ix = axes.iter().filter(|a| a.dim == dim).count() as u32;
                 axes.push(Axis { dim, ix });
@@ -468,10 +526,19 @@ impl<'a> Elab<'a> {
                 },
             };
             let name = format!("{}.{}", instance.path, param.name.name);
-            self.unit.inputs.push(Input { name, field: None, part: Part::Argument, ty: Ty { elem, axes: axes.clone() } });
+            self.unit.inputs.push(Input {
+                name,
+                field: None,
+                part: Part::Argument,
+                ty: Ty { elem, axes: axes.clone() },
+            });
             let id = InputId::new(self.unit.inputs.len() - 1);
             let term = self.term(Op::Input(id), elem, axes.clone(), param.name.span);
-            pairs.push((param.name.name.clone(), Value::Tensor(super::value::Tensor { id: term, axes }), param.name.span));
+            pairs.push((
+                param.name.name.clone(),
+                Value::Tensor(super::value::Tensor { id: term, axes }),
+                param.name.span,
+            ));
         }
         let before = self.unit.params.len();
         let Ok((Value::Tensor(t), _)) = self.run_net(instance, pairs, instance.net.decl.span) else { return Ok(()) };
@@ -491,11 +558,21 @@ impl<'a> Elab<'a> {
             self.stmt(stmt, &scope)?;
         }
         let Some(condition) = value else {
-            return fail(Diagnostic::error(Code::G0301, *span, "a check ends in a condition").hint("for example `f().accuracy > 0.9`"));
+            return fail(
+                Diagnostic::error(Code::G0301, *span, "a check ends in a condition")
+                    .hint("for example `f().accuracy > 0.9`"),
+            );
         };
         let t = self.eval_tensor(condition, &scope)?;
         if !t.axes.is_empty() || self.elem(&t) != Elem::Bool {
-            return fail(Diagnostic::error(Code::G0205, condition.span, format!("a check's condition is one truth value, this is `{}`", self.shown(&t))).hint("use `all(...)`"));
+            return fail(
+                Diagnostic::error(
+                    Code::G0205,
+                    condition.span,
+                    format!("a check's condition is one truth value, this is `{}`", self.shown(&t)),
+                )
+                .hint("use `all(...)`"),
+            );
         }
         let mut outputs = vec![(Output::Value("condition".to_string()), t.id)];
         if let ExprKind::Binary(op, a, b) = &*condition.kind
@@ -521,7 +598,9 @@ fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
 /// The names that a statement defines, and its place.
 fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
     match stmt {
-        Stmt::Let(l) if l.targets.iter().all(|t| t.primed) => (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span),
+        Stmt::Let(l) if l.targets.iter().all(|t| t.primed) => {
+            (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)
+        }
         Stmt::Let(l) => (l.targets.iter().map(|t| t.name.name.clone()).collect(), l.span),
         Stmt::Param(d) | Stmt::Const(d) => (vec![d.name.name.clone()], d.name.span),
         Stmt::State(ds) => (ds.iter().map(|d| d.name.name.clone()).collect(), ds[0].name.span),

@@ -20,7 +20,11 @@ impl Elab<'_> {
             for a in args {
                 parts.push(match a {
                     Value::Tree(t) if t.leaves.len() != like.leaves.len() => {
-                        let message = format!("these trees have different shapes: {} tensors and {}", like.leaves.len(), t.leaves.len());
+                        let message = format!(
+                            "these trees have different shapes: {} tensors and {}",
+                            like.leaves.len(),
+                            t.leaves.len()
+                        );
                         return fail(Diagnostic::error(Code::G0201, span, message));
                     }
                     Value::Tree(t) => Value::Tensor(t.leaves[k].value.clone()),
@@ -62,7 +66,10 @@ impl Elab<'_> {
     /// The parameters of an instance, in the order of their creation.
     pub fn params_of(&self, instance: &Instance) -> Vec<ParamId> {
         let prefix = format!("{}.", instance.path);
-        (0..self.unit.params.len()).filter(|k| self.unit.params[*k].name.starts_with(&prefix)).map(ParamId::new).collect()
+        (0..self.unit.params.len())
+            .filter(|k| self.unit.params[*k].name.starts_with(&prefix))
+            .map(ParamId::new)
+            .collect()
     }
 
     /// A value with the shape of a tree: trees as they are, numbers and tensors in every leaf.

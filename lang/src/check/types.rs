@@ -107,7 +107,9 @@ impl Elab<'_> {
             "bool" | "int" | "i32" => fail(self.unmet(&t, ty, name, span)),
             _ => {
                 let Elem::Index(found) = elem else {
-                    return fail(self.unmet(&t, ty, name, span).hint(format!("an index of `{}` is needed", ty.elem.name)));
+                    return fail(
+                        self.unmet(&t, ty, name, span).hint(format!("an index of `{}` is needed", ty.elem.name)),
+                    );
                 };
                 let e = Expr {
                     kind: Box::new(ExprKind::Name { name: ty.elem.name.clone(), primed: false }),
@@ -131,8 +133,10 @@ impl Elab<'_> {
             let e = match axis {
                 TypeAxis::Dim(e) | TypeAxis::Named(_, e) => e,
                 TypeAxis::Rest(span) => {
-                    return fail(Diagnostic::error(Code::G0209, *span, "`..` cannot stand here: every dim must be known")
-                        .hint("name the dims of this tensor"));
+                    return fail(
+                        Diagnostic::error(Code::G0209, *span, "`..` cannot stand here: every dim must be known")
+                            .hint("name the dims of this tensor"),
+                    );
                 }
             };
             let v = self.eval(e, scope)?;
@@ -144,9 +148,14 @@ impl Elab<'_> {
             "real" | "f32" | "f64" => Elem::Real,
             "bool" => Elem::Bool,
             "int" | "i32" => Elem::Int,
-            "f16" | "bf16" | "i8" | "u8" | "u32" => return self.later(ty.elem.span, &format!("the element type `{}`", ty.elem.name)),
+            "f16" | "bf16" | "i8" | "u8" | "u32" => {
+                return self.later(ty.elem.span, &format!("the element type `{}`", ty.elem.name));
+            }
             name => {
-                let e = Expr { kind: Box::new(ExprKind::Name { name: name.to_string(), primed: false }), span: ty.elem.span };
+                let e = Expr {
+                    kind: Box::new(ExprKind::Name { name: name.to_string(), primed: false }),
+                    span: ty.elem.span,
+                };
                 let v = self.eval(&e, scope)?;
                 Elem::Index(self.row_dim(&v).map_or_else(|| self.dim(&v, ty.elem.span), Ok)?)
             }
@@ -164,7 +173,9 @@ impl Elab<'_> {
         let found = self.unit.dims.iter().position(|d| d.name == name);
         Some(match found {
             Some(k) => DimId::new(k),
-            None => self.add_dim(crate::program::Dim { name, size: Size::Open, span: Some(self.items.data[*k].name.span) }),
+            None => {
+                self.add_dim(crate::program::Dim { name, size: Size::Open, span: Some(self.items.data[*k].name.span) })
+            }
         })
     }
 }

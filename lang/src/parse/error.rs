@@ -144,12 +144,16 @@ const RESERVED: [&str; 17] = [
 fn hint(text: &str, at: usize, found: &str, expected: &str) -> Option<String> {
     let line = text[..at].rfind('\n').map_or(0, |n| n + 1);
     let before = text[line..at].trim();
-    let last_word = before.rsplit(|c| !is_name_char(c)).next().unwrap_or("");
-    let fixed = match found {
-        "=" if expected.contains(OPERATOR) => "values are compared with `==`",
+    sign_hint(before, found, expected).map(str::to_string).or_else(|| word_hint(before, found))
+}
+
+/// The usual reason for a sign that does not fit.
+fn sign_hint(before: &str, found: &str, expected: &str) -> Option<&'static str> {
+    Some(match found {
         "=" if before.ends_with(':') => "an equation is written `x = ...`",
+        "=" if expected.contains(OPERATOR) => "values are compared with `==`",
         "\n" if before.starts_with("report ") || before.starts_with("plot ") => "write `report accuracy = ...`",
-        ":=" => "an equation is written `x = ...`",
+        "\n" if before.ends_with('=') => "the value of an equation begins on its line",
         "**" => "a power is written `x^2`",
         "&&" => "write `and`",
         "||" => "write `or`",
@@ -159,36 +163,31 @@ fn hint(text: &str, at: usize, found: &str, expected: &str) -> Option<String> {
         "<-" => "the next value of a state is written `w' = ...`",
         "%" => "the remainder is written `a mod b`; a percentage is a number with `%` right behind it",
         ":" if before.contains('[') => "a range is written `0..8`, and `..` stands for all leading dims",
+        "(" if expected == "a type" => "the types of a tuple cannot be written; leave them out",
         "'" => "a name has at most one prime",
-        "\n" if before.ends_with('=') => "the value of an equation begins on its line",
         "{" if before.starts_with("fn") => "write `fn f(x) = ...`",
-        _ => "",
-    };
-    if !fixed.is_empty() {
-        return Some(fixed.into());
-    }
-    if matches!(found, "let" | "var" | "return" | "def" | "function" | "import" | "elif") {
-        return Some(foreign(found).into());
-    }
-    if matches!(last_word, "let" | "var" | "return" | "def" | "function" | "import") {
-        return Some(foreign(last_word).into());
-    }
-    if matches!(found, "dim" | "fn" | "net" | "rule") && !before.is_empty() {
-        return Some(format!("`{found}` is a word of the language and no name"));
+        _ => return None,
+    })
+}
+
+/// The usual reason for a word that does not fit.
+fn word_hint(before: &str, found: &str) -> Option<String> {
+    let last_word = before.rsplit(|c| !is_name_char(c)).next().unwrap_or("");
+    if let Some(hint) = foreign(found).or_else(|| foreign(last_word)) {
+        return Some(hint.into());
     }
     if let Some(block) = block_of(before) {
         return Some(format!("`{before}` is a line of a `{block}` block"));
     }
-    match found {
-        "dim" | "fn" | "net" | "rule" | "data" | "train" | "task" | "check" => {
-            Some(format!("`{found}` is declared outside of all blocks"))
-        }
-        _ if RESERVED.contains(&found) => Some(format!("`{found}` is a word of the language and no name")),
-        _ if found.starts_with(is_name_char) && before.ends_with(is_name_char) => {
-            Some("two values stand side by side: is an operator or a comma missing?".into())
-        }
-        _ => None,
+    let declares = matches!(found, "dim" | "fn" | "net" | "rule" | "data" | "train" | "task" | "check");
+    if declares && before.is_empty() {
+        return Some(format!("`{found}` is declared outside of all blocks"));
     }
+    if RESERVED.contains(&found) {
+        return Some(format!("`{found}` is a word of the language and no name"));
+    }
+    let beside = found.starts_with(is_name_char) && before.ends_with(is_name_char);
+    beside.then(|| "two values stand side by side: is an operator or a comma missing?".into())
 }
 
 /// The block whose lines a word begins.
@@ -202,14 +201,15 @@ fn block_of(word: &str) -> Option<&'static str> {
 }
 
 /// What another language's word is here.
-fn foreign(word: &str) -> &'static str {
-    match word {
+fn foreign(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "let" | "var" => "an equation is written `x = ...`",
         "return" => "the last line of a block is its value",
         "def" | "function" => "a function is declared by `fn f(x) = ...`",
         "import" => "write `use std.rules` or `use \"other.gnt\" { name }`",
         "elif" => "write `else if`",
-        _ => "an equation is written `x = ...`",
-    }
+        _ => return None,
+    })
 }
 
 /// The innermost statement around a place: from the separator before it to the one behind it.
