@@ -68,6 +68,7 @@ impl Ctx<'_> {
 
     pub fn and(&mut self, a: Option<NodeId>, b: Option<NodeId>) -> Option<NodeId> {
         match (a, b) {
+            // The new condition comes last: see `either`.
             (Some(a), Some(b)) if a != b => Some(self.g.map2(Fun::And, a, b)),
             (a, b) => a.or(b),
         }
@@ -277,17 +278,43 @@ impl Ctx<'_> {
     }
 
     fn merge_group(&mut self, deltas: Vec<(Axis, Axis)>, terms: &[Term]) -> Term {
-        let values: Vec<NodeId> = terms.iter().map(|t| t.value).collect();
-        let value = if values.len() == 1 { values[0] } else { self.g.add_all(&values) };
-        let mut live = terms[0].live;
-        for t in &terms[1..] {
-            live = match (live, t.live) {
-                (Some(a), Some(b)) if a != b => Some(self.g.map2(Fun::Or, a, b)),
-                (Some(a), Some(_)) => Some(a),
-                _ => None,
-            };
+        let mut values: Vec<NodeId> = Vec::new();
+        for t in terms {
+            let joined = values.iter().enumerate().find_map(|(k, v)| Some((k, self.both_branches(*v, t.value)?)));
+            match joined {
+                Some((k, (cond, a, b))) => values[k] = self.g.select(cond, a, b),
+                None => values.push(t.value),
+            }
         }
+        let value = if values.len() == 1 { values[0] } else { self.g.add_all(&values) };
+        let live = terms[1..].iter().fold(terms[0].live, |live, t| self.either(live, t.live));
         Term { value, deltas, live }
+    }
+
+    /// Two values, one where a condition is true and one where it is false: together one selection.
+    fn both_branches(&self, x: NodeId, y: NodeId) -> Option<(NodeId, NodeId, NodeId)> {
+        let ((c, holds, a), (d, other, b)) = (self.as_only(x)?, self.as_only(y)?);
+        let pair = if holds { (c, a, b) } else { (c, b, a) };
+        (c == d && holds != other).then_some(pair)
+    }
+
+    /// Live where either is: everywhere, if one is a condition and the other its opposite.
+    fn either(&mut self, a: Option<NodeId>, b: Option<NodeId>) -> Option<NodeId> {
+        let (a, b) = (a?, b?);
+        let parts = |g: &Graph, x: NodeId| match g.node(x).op {
+            Op::Map(Fun::And) => (Some(g.node(x).args[0]), g.node(x).args[1]),
+            _ => (None, x),
+        };
+        let opposite = |g: &Graph, x: NodeId, y: NodeId| {
+            let not = |x: NodeId, y: NodeId| g.node(x).op == Op::Map(Fun::Not) && g.node(x).args[0] == y;
+            not(x, y) || not(y, x)
+        };
+        let ((outer, x), (other, y)) = (parts(self.g, a), parts(self.g, b));
+        match () {
+            () if a == b => Some(a),
+            () if outer == other && opposite(self.g, x, y) => outer,
+            () => Some(self.g.map2(Fun::Or, a, b)),
+        }
     }
 
     /// May an entry be infinite or NaN although all leaves are finite? Says yes when in doubt.

@@ -141,3 +141,66 @@ fn jacobians_of_dependent_parameters() {
         m.g.reduce(Red::Sum, &[HID], y)
     });
 }
+
+#[test]
+fn samples_stay_apart_through_a_gradient_by_hand() {
+    // A straight-through sign after the first layer: still one batch axis.
+    let mut m = mlp_model();
+    let (x, w1, w2) = (m.input(0), m.param(0), m.param(1));
+    let z = m.g.contract(&[IN], &[x, w1]);
+    let input = m.point(0, z);
+    let value = m.g.map1(Fun::Sign, input);
+    let dy = m.point(1, value);
+    let (size, one) = (m.g.map1(Fun::Abs, input), m.g.num(1.0));
+    let small = m.g.map2(Fun::Le, size, one);
+    let back = m.g.mul_all(&[dy, small]);
+    let h = m.g.add(Op::Custom { inputs: 1 }, [value, input, dy, back]);
+    let y = m.g.contract(&[HID], &[h, w2]);
+    let losses = m.g.contract(&[OUT], &[y, y]);
+    let grad = m.grad(losses, w1, &[], &[]);
+    m.output(grad);
+    let new = differentiate(&m.g);
+    assert!(new.ids().all(|id| new.ty(id).axes.iter().all(|a| a.ix == 0)), "{}", dump(&new));
+    m.run();
+}
+
+#[test]
+fn a_gradient_at_a_moved_point_and_one_sweep_for_all_parameters() {
+    // Sharpness-aware minimization: the gradient at w + rho g, where g is a gradient itself.
+    let mut m = mlp_model();
+    let losses = mlp(&mut m);
+    let loss = m.g.reduce(Red::Sum, &[BATCH], losses);
+    let w = m.param(1);
+    let g = m.grad(loss, w, &[], &[]);
+    let rho = m.g.num(0.1);
+    let step = m.g.mul_all(&[rho, g]);
+    let moved = m.g.add_all(&[w, step]);
+    let u = m.point(0, moved);
+    let x = m.input(0);
+    let v = m.param(0);
+    let z = m.g.contract(&[IN], &[x, v]);
+    let y = m.g.contract(&[HID], &[z, u]);
+    let square = m.g.mul_all(&[y, y]);
+    let there = m.g.reduce(Red::Sum, &[BATCH, OUT], square);
+    let at_point = m.grad(there, u, &[], &[]);
+    let through = m.grad(there, w, &[], &[]);
+    m.output(at_point);
+    m.output(through);
+    let new = differentiate(&m.g);
+    new.verify().expect("well typed");
+    check(mlp_model(), |m| {
+        let losses = mlp(m);
+        let loss = m.g.reduce(Red::Sum, &[BATCH], losses);
+        let w = m.param(1);
+        let g = m.grad(loss, w, &[], &[]);
+        let moved = m.g.add_all(&[w, g]);
+        let u = m.point(0, moved);
+        let (x, v) = (m.input(0), m.param(0));
+        let z = m.g.contract(&[IN], &[x, v]);
+        let y = m.g.contract(&[HID], &[z, u]);
+        let square = m.g.mul_all(&[y, y]);
+        let there = m.g.reduce(Red::Sum, &[BATCH, OUT], square);
+        let g = m.grad(there, u, &[], &[]);
+        m.g.contract(&[HID], &[g, g])
+    });
+}

@@ -237,6 +237,90 @@ fn selection_never_makes_a_nan() {
     }
 }
 
+/// `loss` is a sum of chosen entries of something that is infinite, or has an infinite derivative, at 0.
+fn check_finite(mut m: Model, loss: NodeId, want: &[f64]) {
+    let x = m.param(0);
+    let g1 = m.grad(loss, x, &[], &[]);
+    let square = m.g.mul_all(&[g1, g1]);
+    let axes = m.g.ty(square).axes.clone();
+    let sum = m.g.reduce(Red::Sum, &axes, square);
+    let g2 = m.grad(sum, x, &[], &[]);
+    m.output(g1);
+    m.output(g2);
+    let got = m.run();
+    assert!(got[0].data.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12), "{:?}", got[0]);
+    assert!(got[1].data.iter().all(|x| x.is_finite()), "{:?}", got[1]);
+}
+
+#[test]
+fn the_branch_not_taken_stays_silent_through_reads_fibers_and_contractions() {
+    let index = Elem::Index(DimId::new(1));
+    let make = |inputs: &[(Elem, &[Axis])]| {
+        let mut m = model(&[&[B(0)]], inputs, 1);
+        m.params[0] = vec![0.0, 2.0, 4.0];
+        let (x, half) = (m.param(0), m.g.num(0.5));
+        (m, x, half)
+    };
+    // Entries read by index, chosen after the read.
+    let (mut m, x, half) = make(&[(index, &[C(0)])]);
+    m.inputs[0] = vec![0.0, 1.0, 1.0, 2.0];
+    let (log, label) = (m.g.map1(Fun::Log, x), m.input(0));
+    let read = m.g.read(log, &[(B(0), At::Arg(1))], &[label], None);
+    let fine = m.g.map2(Fun::Gt, read, half);
+    let chosen = m.g.select(fine, read, half);
+    let loss = m.g.reduce(Red::Sum, &[C(0)], chosen);
+    check_finite(m, loss, &[0.0, 1.0, 0.25]);
+    // A window of it.
+    let (mut m, x, half) = make(&[]);
+    let log = m.g.map1(Fun::Log, x);
+    let read = m.g.read(log, &[(B(0), affine(&[(1, B(0)), (1, A(0))], -1))], &[], Some(half));
+    let fine = m.g.map2(Fun::Gt, read, half);
+    let chosen = m.g.select(fine, read, half);
+    let loss = m.g.reduce(Red::Sum, &[A(0), B(0)], chosen);
+    check_finite(m, loss, &[0.0, 1.0, 0.25]);
+    // Sums of entries along fibers, chosen after the sum.
+    let (mut m, x, half) = make(&[(Elem::Index(DimId::new(0)), &[B(0)])]);
+    m.inputs[0] = vec![0.0, 1.0, 1.0];
+    let (log, owner) = (m.g.map1(Fun::Log, x), m.input(0));
+    let sums = m.g.fiber(Red::Sum, log, &[(A(0), At::Arg(1))], &[B(0)], &[owner]);
+    let fine = m.g.map2(Fun::Gt, sums, half);
+    let chosen = m.g.select(fine, sums, half);
+    let loss = m.g.reduce(Red::Sum, &[A(0)], chosen);
+    check_finite(m, loss, &[0.0, 0.5, 0.25]);
+    // Rows of a contraction.
+    let (mut m, x, half) = make(&[]);
+    let (log, row) = (m.g.map1(Fun::Log, x), m.g.add(Op::Iota(B(0)), []));
+    let w = m.g.add(Op::Iota(A(0)), []);
+    let w = m.g.to_real(w);
+    let weights = m.g.map2(Fun::Add, w, x);
+    let y = m.g.contract(&[A(0)], &[log, weights]);
+    let zero = m.g.int(0);
+    let fine = m.g.map2(Fun::Gt, row, zero);
+    let chosen = m.g.select(fine, y, half);
+    let loss = m.g.reduce(Red::Sum, &[B(0)], chosen);
+    let slope = |x: f64| (1.0 + 2.0 * x) / x + 2.0 * x.ln();
+    check_finite(m, loss, &[0.0, slope(2.0), slope(4.0)]);
+}
+
+#[test]
+fn two_branches_give_one_selection() {
+    // `if x > 0 then x else 0.1 x`: the gradient is one selection, and conditions do not pile up below it.
+    let mut m = model(&[&[B(0)]], &[], 1);
+    let x = m.param(0);
+    let e = m.g.map1(Fun::Exp, x);
+    let (zero, slope) = (m.g.num(0.0), m.g.num(0.1));
+    let above = m.g.map2(Fun::Gt, e, zero);
+    let less = m.g.mul_all(&[slope, e]);
+    let y = m.g.select(above, e, less);
+    let loss = m.g.reduce(Red::Sum, &[B(0)], y);
+    let grad = m.grad(loss, x, &[], &[]);
+    m.output(grad);
+    let new = differentiate(&m.g);
+    let count = |op: &dyn Fn(&Op) -> bool| new.ids().filter(|id| op(&new.node(*id).op)).count();
+    assert_eq!(count(&|op| *op == Op::Map(Fun::Select)), 1, "{}", dump(&new));
+    assert_eq!(count(&|op| matches!(op, Op::Map(Fun::Not | Fun::Or | Fun::And))), 0);
+}
+
 #[test]
 fn the_second_derivative_survives_a_zero_cotangent() {
     // (x - 2)^2 where x > 0: at x = 2 the cotangent is exactly 0, its derivative is not.
@@ -387,5 +471,42 @@ fn a_shared_axis_is_one_problem_an_entry() {
             let want = if k % 3 == j { 6.0 * x } else { 0.0 };
             assert!((got[1].data[3 * k + j] - want).abs() < 1e-12);
         }
+    }
+}
+
+#[test]
+fn a_gradient_by_hand_of_two_inputs_that_broadcast() {
+    // x[a, b] * w[b]: each hand-written cotangent has all axes, and is summed to those of its input.
+    for order in 0..2 {
+        check(model(&[&[A(0), B(0)], &[B(0)]], &[], 5), |m| {
+            let (x, w) = (m.param(0), m.param(1));
+            let (x, w) = (m.point(0, x), m.point(1, w));
+            let value = m.g.mul_all(&[x, w]);
+            let dy = m.point(2, value);
+            let (dx, dw) = (m.g.mul_all(&[dy, w]), m.g.mul_all(&[dy, x]));
+            let y = m.g.add(Op::Custom { inputs: 2 }, [value, x, w, dy, dx, dw]);
+            nest(m, y, order)
+        });
+    }
+}
+
+#[test]
+fn shared_and_own_axes_together() {
+    // y[a, b] = sum_c u[a, c] w[b, c]: by u with a shared, the Jacobian is w[b, c] for every a.
+    let mut m = model(&[&[A(0), C(0)], &[B(0), C(0)]], &[], 5);
+    let (x, w) = (m.param(0), m.param(1));
+    let u = m.point(0, x);
+    let z = m.g.contract(&[C(0)], &[u, w]);
+    let y = m.g.mul_all(&[z, z]);
+    let jacobian = m.grad(y, u, &[], &[A(0)]);
+    m.output(jacobian);
+    m.output(z);
+    let new = differentiate(&m.g);
+    assert!(new.ids().all(|id| new.ty(id).axes.iter().all(|a| a.ix == 0)), "{}", dump(&new));
+    let got = m.run();
+    for (k, have) in got[0].data.iter().enumerate() {
+        let (a, b, c) = (k / 12, k / 4 % 3, k % 4);
+        let want = 2.0 * got[1].data[a * 3 + b] * m.params[1][b * 4 + c];
+        assert!((have - want).abs() < 1e-12);
     }
 }
