@@ -1,0 +1,294 @@
+//! The reference evaluator: a Graph in f64 with plain loops and no cleverness. It is the oracle of every test, it
+//! evaluates checks, and it explains where a value stopped being finite.
+//! Law: each node's value is computed entry by entry, straight from the definition of its operation.
+
+use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
+use gannet_compiler::{philox, scalar};
+use gannet_lang::diag::{Code, Diagnostic};
+use gannet_lang::program::{Axis, DimId, Fun, Output, RunId, Size, Ty, Unit};
+
+/// A tensor: entries in row-major order of its axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Axes in storage order.
+    pub axes: Vec<Axis>,
+    /// Their sizes.
+    pub sizes: Vec<usize>,
+    /// All entries.
+    pub data: Vec<f64>,
+}
+
+impl Tensor {
+    /// A scalar.
+    pub fn scalar(x: f64) -> Tensor {
+        Tensor { axes: vec![], sizes: vec![], data: vec![x] }
+    }
+
+    /// The entry where each axis has the place that `at` gives.
+    fn get(&self, at: impl Fn(Axis) -> usize) -> f64 {
+        let mut k = 0;
+        for (axis, n) in self.axes.iter().zip(&self.sizes) {
+            k = k * n + at(*axis);
+        }
+        self.data[k]
+    }
+}
+
+/// What the leaves of a graph hold. Tensors are in the storage order of the unit's tables.
+#[derive(Clone, Debug, Default)]
+pub struct Env {
+    /// Sizes of dims, by `DimId`.
+    pub sizes: Vec<usize>,
+    /// By `InputId`; may be empty where the graph reads none.
+    pub inputs: Vec<Vec<f64>>,
+    /// By `ParamId`.
+    pub params: Vec<Vec<f64>>,
+    /// By `StateId`.
+    pub states: Vec<Vec<f64>>,
+    /// By `HyperId`.
+    pub hypers: Vec<f64>,
+    /// The step.
+    pub step: f64,
+    /// Keys the draws.
+    pub seed: u64,
+}
+
+impl Env {
+    /// For a check, which has no leaves but sizes and reports of runs.
+    pub fn for_check(unit: &Unit, graph: &Graph, report: impl Fn(RunId, &str) -> Option<f64>) -> Env {
+        let sizes = unit.dims.iter().map(|d| if let Size::Fixed(n) = d.size { n as usize } else { 0 }).collect();
+        let hypers = graph
+            .tables
+            .hypers
+            .iter()
+            .map(|h| {
+                let run = h.name.strip_prefix("run").and_then(|n| n.split_once('.'));
+                let value = run.and_then(|(k, name)| report(RunId(k.parse().ok()?), name));
+                value.unwrap_or(h.default)
+            })
+            .collect();
+        Env { sizes, hypers, ..Env::default() }
+    }
+
+    fn size(&self, dim: DimId) -> usize {
+        self.sizes[dim.index()]
+    }
+}
+
+/// A fault of the evaluated program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// The equation.
+    pub node: NodeId,
+    /// What happened.
+    pub message: String,
+}
+
+/// A fault as a finding with the equation's place.
+pub fn diagnose(fault: &Fault, graph: &Graph) -> Diagnostic {
+    Diagnostic::error(Code::G0601, graph.span(fault.node), fault.message.clone())
+}
+
+/// The values of all outputs.
+///
+/// # Errors
+/// A read outside its dim that has no value for that.
+pub fn eval(graph: &Graph, env: &Env) -> Result<Vec<(Output, Tensor)>, Fault> {
+    let values = eval_all(graph, env)?;
+    Ok(graph.outputs.iter().map(|(o, id)| (o.clone(), values[id.index()].clone().expect("outputs are live"))).collect())
+}
+
+/// The value of every live node.
+///
+/// # Errors
+/// As [`eval`].
+pub fn eval_all(graph: &Graph, env: &Env) -> Result<Vec<Option<Tensor>>, Fault> {
+    let live = graph.live();
+    let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let value = Evaluator { graph, env, values: &values, id }.node()?;
+        values[id.index()] = Some(value);
+    }
+    Ok(values)
+}
+
+struct Evaluator<'a> {
+    graph: &'a Graph,
+    env: &'a Env,
+    values: &'a [Option<Tensor>],
+    id: NodeId,
+}
+
+/// Places of axes: an index for each axis in scope.
+type Places = Vec<(Axis, usize)>;
+
+fn place(places: &Places, axis: Axis) -> usize {
+    places.iter().find(|(a, _)| *a == axis).map(|(_, k)| *k).expect("the axis is in scope")
+}
+
+impl Evaluator<'_> {
+    fn arg(&self, k: usize) -> &Tensor {
+        self.values[self.graph.node(self.id).args[k].index()].as_ref().expect("operands come first")
+    }
+
+    /// All places over some axes, in row-major order.
+    fn each(&self, axes: &[Axis], mut f: impl FnMut(&Places) -> Result<(), Fault>) -> Result<(), Fault> {
+        let sizes: Vec<usize> = axes.iter().map(|a| self.env.size(a.dim)).collect();
+        if sizes.contains(&0) {
+            return Ok(());
+        }
+        let mut places: Places = axes.iter().map(|a| (*a, 0)).collect();
+        loop {
+            f(&places)?;
+            let mut k = axes.len();
+            loop {
+                if k == 0 {
+                    return Ok(());
+                }
+                k -= 1;
+                places[k].1 += 1;
+                if places[k].1 < sizes[k] {
+                    break;
+                }
+                places[k].1 = 0;
+            }
+        }
+    }
+
+    /// The result over the node's axes, entry by entry.
+    fn tabulate(&self, ty: &Type, f: impl Fn(&Places) -> Result<f64, Fault>) -> Result<Tensor, Fault> {
+        let axes = ty.axes.to_vec();
+        let sizes: Vec<usize> = axes.iter().map(|a| self.env.size(a.dim)).collect();
+        let mut data = Vec::with_capacity(sizes.iter().product());
+        self.each(&axes, |p| {
+            data.push(f(p)?);
+            Ok(())
+        })?;
+        Ok(Tensor { axes, sizes, data })
+    }
+
+    fn leaf(&self, ty: &Ty, data: &[Vec<f64>], k: usize) -> Tensor {
+        let sizes: Vec<usize> = ty.axes.iter().map(|a| self.env.size(a.dim)).collect();
+        let data = data.get(k).cloned().unwrap_or_default();
+        assert_eq!(data.len(), sizes.iter().product::<usize>(), "leaf {} has all its entries", self.id);
+        Tensor { axes: ty.axes.clone(), sizes, data }
+    }
+
+    fn node(&self) -> Result<Tensor, Fault> {
+        let node = self.graph.node(self.id);
+        let tables = &self.graph.tables;
+        let get = |k: usize, p: &Places| self.arg(k).get(|a| place(p, a));
+        match &node.op {
+            Op::Input(i) => Ok(self.leaf(&tables.inputs[i.index()].ty, &self.env.inputs, i.index())),
+            Op::Param(i) => Ok(self.leaf(&tables.params[i.index()].ty, &self.env.params, i.index())),
+            Op::State(i) => Ok(self.leaf(&tables.states[i.index()].ty, &self.env.states, i.index())),
+            Op::Hyper(i) => Ok(Tensor::scalar(self.env.hypers[i.index()])),
+            Op::Step => Ok(Tensor::scalar(self.env.step)),
+            Op::Const(n, _) => Ok(Tensor::scalar(n.get())),
+            Op::Size(d) => Ok(Tensor::scalar(self.env.size(*d) as f64)),
+            Op::Iota(axis) => self.tabulate(&node.ty, |p| Ok(place(p, *axis) as f64)),
+            Op::Random(dist, site, axes) => self.tabulate(&node.ty, |p| {
+                let entry = axes.iter().fold(0, |k, a| k * self.env.size(a.dim) as u64 + place(p, *a) as u64);
+                Ok(philox::draw(*dist, self.env.seed, site.0, self.env.step as u32, entry))
+            }),
+            Op::Map(fun) => self.tabulate(&node.ty, |p| {
+                let x: Vec<f64> = (0..node.args.len()).map(|k| get(k, p)).collect();
+                Ok(scalar::eval(*fun, &x))
+            }),
+            Op::Reduce(red, axes) => {
+                self.tabulate(&node.ty, |p| self.fold(*red, axes, p, |q| get(0, q)))
+            }
+            Op::Contract(axes) => self.tabulate(&node.ty, |p| {
+                self.fold(Red::Sum, axes, p, |q| (0..node.args.len()).map(|k| get(k, q)).product())
+            }),
+            Op::Read { at, guarded } => self.tabulate(&node.ty, |p| self.read(at, *guarded, p)),
+            Op::Fiber { red, at, over } => self.fiber(*red, at, over),
+            Op::Point(_) | Op::Stop | Op::Custom { .. } => {
+                self.tabulate(&node.ty, |p| Ok(get(0, p)))
+            }
+            Op::Grad { .. } => panic!("gradients are taken before a graph is evaluated"),
+        }
+    }
+
+    fn fold(&self, red: Red, axes: &Axes, p: &Places, f: impl Fn(&Places) -> f64) -> Result<f64, Fault> {
+        let mut value = neutral(red);
+        let mut best = 0;
+        let mut count = 0;
+        self.each(axes, |inner| {
+            let all: Places = p.iter().chain(inner).copied().collect();
+            let x = f(&all);
+            match red {
+                Red::ArgMax if x > value => (value, best) = (x, count),
+                Red::ArgMin if x < value => (value, best) = (x, count),
+                Red::ArgMax | Red::ArgMin => {}
+                _ => value = combine(red, value, x),
+            }
+            count += 1;
+            Ok(())
+        })?;
+        Ok(if matches!(red, Red::ArgMax | Red::ArgMin) { best as f64 } else { value })
+    }
+
+    /// Where an axis is taken from.
+    fn index(&self, to: &At, p: &Places) -> i64 {
+        match to {
+            At::Affine { terms, offset } => offset + terms.iter().map(|(c, a)| c * place(p, *a) as i64).sum::<i64>(),
+            At::Arg(k) => self.arg(*k as usize).get(|a| place(p, a)) as i64,
+        }
+    }
+
+    fn read(&self, at: &[(Axis, At)], guarded: bool, p: &Places) -> Result<f64, Fault> {
+        let mut places: Places = Vec::new();
+        for (axis, to) in at {
+            let k = self.index(to, p);
+            if k < 0 || k >= self.env.size(axis.dim) as i64 {
+                if guarded {
+                    let last = self.graph.node(self.id).args.len() - 1;
+                    return Ok(self.arg(last).get(|a| place(p, a)));
+                }
+                let dim = &self.graph.tables.dims[axis.dim.index()].name;
+                let message = format!("index {k} lies outside `{dim}`, which has {} entries", self.env.size(axis.dim));
+                return Err(Fault { node: self.id, message });
+            }
+            places.push((*axis, k as usize));
+        }
+        let inside = |a: Axis| places.iter().find(|(b, _)| *b == a).map_or_else(|| place(p, a), |(_, k)| *k);
+        Ok(self.arg(0).get(inside))
+    }
+
+    fn fiber(&self, red: Red, at: &[(Axis, At)], over: &Axes) -> Result<Tensor, Fault> {
+        let node = self.graph.node(self.id);
+        let mut result = self.tabulate(&node.ty, |_| Ok(neutral(red)))?;
+        let kept: Vec<Axis> = node.ty.axes.iter().copied().filter(|a| at.iter().all(|(b, _)| a != b)).collect();
+        let all: Vec<Axis> = kept.iter().chain(over.iter()).copied().collect();
+        let (axes, sizes) = (result.axes.clone(), result.sizes.clone());
+        self.each(&all, |p| {
+            let mut k = 0;
+            for (axis, n) in axes.iter().zip(&sizes) {
+                let i = match at.iter().find(|(a, _)| a == axis) {
+                    Some((_, to)) => self.index(to, p),
+                    None => place(p, *axis) as i64,
+                };
+                if i < 0 || i >= *n as i64 {
+                    return Ok(());
+                }
+                k = k * n + i as usize;
+            }
+            result.data[k] = combine(red, result.data[k], self.arg(0).get(|a| place(p, a)));
+            Ok(())
+        })?;
+        Ok(result)
+    }
+}
+
+fn combine(red: Red, a: f64, b: f64) -> f64 {
+    match red {
+        Red::Sum => a + b,
+        Red::Prod => a * b,
+        Red::Max => scalar::eval(Fun::Max, &[a, b]),
+        Red::Min => scalar::eval(Fun::Min, &[a, b]),
+        Red::Any => f64::from(u8::from(a != 0.0 || b != 0.0)),
+        Red::All => f64::from(u8::from(a != 0.0 && b != 0.0)),
+        Red::ArgMax | Red::ArgMin => unreachable!("needs the place"),
+    }
+}
