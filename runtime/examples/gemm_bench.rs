@@ -1,7 +1,10 @@
-//! Measures the contraction template: `cargo run --release -p gannet-runtime --example gemm_bench [avx2] [filter]`.
-//! Prints the best and the median GFLOP/s per shape on one thread and on two.
+//! Measures the contraction template: `cargo run --release -p gannet-runtime --example gemm_bench [avx2|portable] [epilogue] [SHAPE..]`.
+//! Prints the best and the median GFLOP/s per shape on one thread and on two; with `epilogue`, bias and rectifier are
+//! applied to the finished blocks.
 
-use gannet_runtime::device::cpu::contract::{Batch, Isa, Offsets, Operand, OperandMut, Product, run_on, scratch_len};
+use gannet_runtime::device::cpu::contract::{
+    Batch, Epilogue, Isa, Offsets, Operand, OperandMut, Product, run_on, scratch_len,
+};
 use std::time::Instant;
 
 /// A product and whether its operands lie transposed in memory.
@@ -40,10 +43,6 @@ const SHAPES: &[Shape] = &[
     shape(1, 512, 512, "nt"),
     shape(512, 1, 512, "nn"),
     shape(512, 1, 512, "tn"),
-    shape(1040, 1040, 1040, "nn"),
-    shape(1040, 1024, 1024, "nn"),
-    shape(1024, 1040, 1024, "nn"),
-    shape(1024, 1024, 1040, "nn"),
     shape(2048, 2048, 2048, "nn"),
     shape(64, 64, 48_810, "tn"),
     shape(48_810, 64, 64, "nn"),
@@ -63,27 +62,56 @@ impl Aligned {
     }
 }
 
+/// What the epilogue works on.
+struct Output {
+    base: *mut f32,
+    width: usize,
+    bias: Vec<f32>,
+}
+
+/// Stores `max(sum + bias, 0)`.
+///
+/// # Safety
+/// `ctx` is an [`Output`] of the product's extents.
+unsafe extern "C" fn bias_and_rectifier(ctx: *const u8, tile: *const u8, row: i64, m0: i64, m1: i64, n0: i64, n1: i64) {
+    // SAFETY: the block's rows lie in the tile and in the output.
+    unsafe {
+        let (output, len) = (&*ctx.cast::<Output>(), (n1 - n0) as usize);
+        let bias = &output.bias[n0 as usize..n1 as usize];
+        for m in m0..m1 {
+            let sums = std::slice::from_raw_parts(tile.cast::<f32>().offset(((m - m0) * row) as isize), len);
+            let line = output.base.add(m as usize * output.width + n0 as usize);
+            let line = std::slice::from_raw_parts_mut(line, len);
+            for ((y, sum), bias) in line.iter_mut().zip(sums).zip(bias) {
+                let z = sum + bias;
+                *y = if z > 0.0 { z } else { 0.0 };
+            }
+        }
+    }
+}
+
 fn operand(data: &[f32], turned: bool, rows: usize, cols: usize) -> Operand<'_, f32> {
     let (down, right) = if turned { (1, rows as isize) } else { (cols as isize, 1) };
     Operand { base: data.as_ptr(), rows: Offsets::Strided(down), cols: Offsets::Strided(right) }
 }
 
 /// The best and the median GFLOP/s of a shape.
-fn measure(isa: Isa, shape: &Shape, threads: usize) -> (f64, f64) {
+fn measure(isa: Isa, shape: &Shape, threads: usize, fused: bool) -> (f64, f64) {
     let &Shape { m, n, k, a_turned, b_turned } = shape;
     let (mut a, mut b, mut c) = (Aligned::new(m * k), Aligned::new(k * n), Aligned::new(m * n));
     let (a, b, c) = (a.get(m * k), b.get(k * n), c.get(m * n));
     let mut scratch = vec![0.0f32; scratch_len(m, n, k, threads)];
     let (rows, cols) = (Offsets::Strided(n as isize), Offsets::Strided(1));
+    let output = Output { base: c.as_mut_ptr(), width: n, bias: vec![0.5; n] };
     let product = Product {
         m,
         n,
         k,
         a: operand(a, a_turned, m, k),
         b: operand(b, b_turned, k, n),
-        c: Some(OperandMut { base: c.as_mut_ptr(), rows, cols }),
+        c: (!fused).then_some(OperandMut { base: c.as_mut_ptr(), rows, cols }),
         accumulate: false,
-        epilogue: None,
+        epilogue: fused.then_some(Epilogue { call: bias_and_rectifier, ctx: (&raw const output).cast() }),
         batch: Batch::ONE,
     };
     let flops = 2.0 * (m * n * k) as f64;
@@ -110,6 +138,7 @@ fn main() {
         Some(_) => Isa::Portable,
         None => Isa::detect(),
     };
+    let fused = args.iter().any(|arg| arg == "epilogue");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads can be started");
     println!("{isa:?}: GFLOP/s, best / median\n{:24} {:>16} {:>16}", "m x n x k", "1 thread", "2 threads");
     for shape in SHAPES {
@@ -119,7 +148,7 @@ fn main() {
         if !filters.is_empty() && !filters.iter().any(|filter| name.starts_with(filter.as_str())) {
             continue;
         }
-        let [one, two] = [1, 2].map(|threads| pool.install(|| measure(isa, shape, threads)));
+        let [one, two] = [1, 2].map(|threads| pool.install(|| measure(isa, shape, threads, fused)));
         println!("{name:24} {:7.1} /{:7.1} {:7.1} /{:7.1}", one.0, one.1, two.0, two.1);
     }
 }
