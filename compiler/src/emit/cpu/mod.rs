@@ -1,0 +1,188 @@
+//! Machine code for the bodies of a plan, by Cranelift.
+//! Law: it makes no choices; results do not depend on how the outermost loop's range is split.
+//!
+//! Vectors have 128 bits (Cranelift's x86-64 backend has no wider ones): four f32 lanes. Double precision runs one entry
+//! at a time. `opt_level` is `none`: hoisting is done here, and Cranelift's optimizer would undo it.
+
+mod body;
+mod host;
+mod loops;
+mod math;
+mod ops;
+mod place;
+
+use crate::plan::{Kernel, Plan};
+use body::Lower;
+use cranelift_codegen::ir::{AbiParam, Signature, types};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Linkage, Module};
+
+/// What compiled code is called with.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Context {
+    buffers: *const *mut u8,
+    sizes: *const i64,
+    hypers: *const f64,
+    step: f64,
+    seed: u64,
+}
+
+// SAFETY: the pointed-to tables are only read, and outlive the call; kernels write disjoint entries of buffers.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// Buffers by `BufferId`, sizes by `DimId`, hyperparameters by `HyperId`. The slices outlive every call.
+    pub fn new(buffers: &[*mut u8], sizes: &[i64], hypers: &[f64], step: f64, seed: u64) -> Context {
+        Context { buffers: buffers.as_ptr(), sizes: sizes.as_ptr(), hypers: hypers.as_ptr(), step, seed }
+    }
+}
+
+/// Runs iterations `lo..hi` of a traversal's outermost loop.
+///
+/// # Safety
+/// The context belongs to the plan that the code was compiled from, with all its buffers in place.
+pub type TraversalFn = unsafe extern "C" fn(context: *const Context, lo: i64, hi: i64);
+
+/// Runs an epilogue over rows `m0..m1` and columns `n0..n1`; entry (m, n) of the tile lies at
+/// `tile[(m - m0) * row_stride + (n - n0)]`.
+///
+/// # Safety
+/// As for [`TraversalFn`], with the context as bytes.
+pub type EpilogueFn =
+    unsafe extern "C" fn(context: *const u8, tile: *const u8, row_stride: i64, m0: i64, m1: i64, n0: i64, n1: i64);
+
+/// Machine code of a plan; freed when dropped.
+pub struct Compiled {
+    module: Option<JITModule>,
+    functions: Vec<Option<FuncId>>,
+}
+
+// SAFETY: after `compile` the module is only read.
+unsafe impl Send for Compiled {}
+// SAFETY: as above.
+unsafe impl Sync for Compiled {}
+
+impl Compiled {
+    fn address(&self, kernel: usize) -> Option<*const u8> {
+        let id = self.functions.get(kernel).copied().flatten()?;
+        Some(self.module.as_ref()?.get_finalized_function(id))
+    }
+
+    /// The code of a traversal.
+    pub fn traversal(&self, kernel: usize) -> Option<TraversalFn> {
+        // SAFETY: `compile` gave the function of a traversal this signature.
+        self.address(kernel).map(|a| unsafe { std::mem::transmute::<*const u8, TraversalFn>(a) })
+    }
+
+    /// The code of a contraction's epilogue, if it has one.
+    pub fn epilogue(&self, kernel: usize) -> Option<EpilogueFn> {
+        // SAFETY: `compile` gave the function of an epilogue this signature.
+        self.address(kernel).map(|a| unsafe { std::mem::transmute::<*const u8, EpilogueFn>(a) })
+    }
+}
+
+impl Drop for Compiled {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: the functions handed out are called only while the plan's executable, which owns this, lives.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// Compiles all bodies of a plan.
+pub fn compile(plan: &Plan) -> Compiled {
+    let mut module = new_module();
+    let mut functions = Vec::new();
+    let mut frontend = FunctionBuilderContext::new();
+    let mut context = module.make_context();
+    for (k, kernel) in plan.kernels.iter().enumerate() {
+        let Some(signature) = signature(kernel, &module) else {
+            functions.push(None);
+            continue;
+        };
+        context.func.signature = signature;
+        build(plan, kernel, &mut module, &mut context.func, &mut frontend);
+        let id = module
+            .declare_function(&format!("k{k}"), Linkage::Local, &context.func.signature)
+            .expect("kernel names differ");
+        module.define_function(id, &mut context).unwrap_or_else(|e| panic!("kernel {k} does not compile: {e:?}"));
+        module.clear_context(&mut context);
+        functions.push(Some(id));
+    }
+    module.finalize_definitions().expect("all host functions are known");
+    Compiled { module: Some(module), functions }
+}
+
+/// The Cranelift text of all bodies, for `--emit clif`.
+pub fn clif(plan: &Plan) -> String {
+    let mut module = new_module();
+    let mut frontend = FunctionBuilderContext::new();
+    let mut out = String::new();
+    for (k, kernel) in plan.kernels.iter().enumerate() {
+        let Some(signature) = signature(kernel, &module) else { continue };
+        let mut context = module.make_context();
+        context.func.signature = signature;
+        build(plan, kernel, &mut module, &mut context.func, &mut frontend);
+        let name = match kernel {
+            Kernel::Traversal(t) => &t.name,
+            Kernel::Contraction(c) => &c.name,
+        };
+        out.push_str(&format!("; kernel {k}: {name}\n{}\n", context.func.display()));
+    }
+    out
+}
+
+fn new_module() -> JITModule {
+    let mut flags = settings::builder();
+    for (name, value) in [("opt_level", "none"), ("is_pic", "false"), ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })] {
+        flags.set(name, value).expect("the setting exists");
+    }
+    let isa = cranelift_native::builder().expect("the processor is known to Cranelift");
+    let isa = isa.finish(settings::Flags::new(flags)).expect("the settings fit the processor");
+    let mut builder = JITBuilder::with_isa(isa, cranelift_module::default_libcall_names());
+    for (name, address) in host::symbols() {
+        builder.symbol(name, address);
+    }
+    JITModule::new(builder)
+}
+
+fn signature(kernel: &Kernel, module: &JITModule) -> Option<Signature> {
+    let count = match kernel {
+        Kernel::Traversal(_) => 3,
+        Kernel::Contraction(c) if c.epilogue.is_some() => 7,
+        Kernel::Contraction(_) => return None,
+    };
+    let mut signature = module.make_signature();
+    signature.params = vec![AbiParam::new(types::I64); count];
+    Some(signature)
+}
+
+fn build(
+    plan: &Plan,
+    kernel: &Kernel,
+    module: &mut JITModule,
+    func: &mut cranelift_codegen::ir::Function,
+    frontend: &mut FunctionBuilderContext,
+) {
+    let config = module.target_config();
+    let mut b = FunctionBuilder::new(func, frontend);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let params: Vec<_> = b.block_params(entry).to_vec();
+    let scope = match kernel {
+        Kernel::Traversal(t) => &t.scope,
+        Kernel::Contraction(c) => &c.epilogue.as_ref().expect("only epilogues are compiled").scope,
+    };
+    let mut lower = Lower::new(plan, scope, module, b, params[0]);
+    match kernel {
+        Kernel::Traversal(t) => lower.traversal(t, params[1], params[2]),
+        Kernel::Contraction(c) => lower.epilogue(c.epilogue.as_ref().expect("as above"), &params),
+    }
+    lower.finish(config);
+}
