@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod build;
+pub mod egraph;
 pub mod emit;
 pub mod grad;
 pub mod graph;

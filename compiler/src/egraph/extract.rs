@@ -1,0 +1,287 @@
+//! Extraction: the cheapest acyclic choice of one e-node for each class, counting shared classes once.
+//! Law: what is chosen for a node uses only nodes of the graph that come before it, so the pieces fit together.
+
+use super::bridge::{ENode, Egraph, What, scratch, unordered};
+use super::cost;
+use crate::graph::{Args, Graph, NodeId, Op};
+use egg::Id;
+use std::collections::BTreeMap;
+
+/// Class visits spent on trying single changes of the choice.
+const VISITS: usize = 400_000;
+/// Rounds over all classes with a choice.
+const ROUNDS: usize = 3;
+/// A change must save this part of the cost: less is noise of the estimate.
+const GAIN: f64 = 1e-6;
+
+/// What is computed for the nodes of a region: a small graph of its own, operands before users.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pieces: Vec<(Piece, Vec<usize>)>,
+    /// For each node of the region that others use, or that has a name, the piece.
+    roots: BTreeMap<NodeId, usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Op(Op, crate::graph::Type),
+    Outside(NodeId),
+}
+
+/// The result of an extraction.
+pub struct Extracted {
+    /// Nothing, if the original is as good.
+    pub choice: Option<Choice>,
+    /// Seconds of the original.
+    pub before: f64,
+    /// Seconds of the choice.
+    pub after: f64,
+}
+
+/// One e-node as a candidate for its class.
+struct Candidate {
+    enode: ENode,
+    node: NodeId,
+    args: Vec<usize>,
+    cost: f64,
+    /// One more than the largest number of a node outside that it reads.
+    height: usize,
+}
+
+struct Problem {
+    candidates: Vec<Vec<Candidate>>,
+    /// Classes may read only nodes of the graph below this.
+    ceiling: Vec<usize>,
+    roots: Vec<usize>,
+}
+
+/// Chooses for a region of a graph whose nodes are those below `len`.
+pub fn extract(egraph: &mut Egraph, len: usize, region: &[NodeId]) -> Extracted {
+    let (mut problem, number) = Problem::new(egraph, len, region);
+    let original = problem.original(len, region);
+    let before = problem.total(&original).unwrap_or(f64::INFINITY);
+    let class = |egraph: &Egraph, id: NodeId| number[&egraph.find(egraph.analysis.class(id).expect("imported"))];
+    let Some(mut best) = problem.by_trees() else { return Extracted { choice: None, before, after: before } };
+    let mut after = problem.total(&best).unwrap_or(f64::INFINITY);
+    if before <= after {
+        (best, after) = (original, before);
+    }
+    problem.improve(&mut best, &mut after);
+    if after >= before * (1.0 - GAIN) {
+        return Extracted { choice: None, before, after: before };
+    }
+    let roots: Vec<(NodeId, usize)> = region.iter().map(|id| (*id, class(egraph, *id))).collect();
+    Extracted { choice: Some(problem.choice(egraph, &best, &roots)), before, after }
+}
+
+/// The nodes of the region that something outside of it uses.
+fn used_outside(graph: &Graph, len: usize, region: &[NodeId]) -> Vec<NodeId> {
+    let mut inside = vec![false; len];
+    region.iter().for_each(|id| inside[id.index()] = true);
+    let mut used = vec![false; len];
+    let live = graph.live();
+    for id in graph.ids().take(len).filter(|id| live[id.index()] && !inside[id.index()]) {
+        graph.node(id).args.iter().for_each(|a| used[a.index()] = true);
+    }
+    graph.outputs.iter().for_each(|(_, id)| used[id.index()] = true);
+    region.iter().copied().filter(|id| used[id.index()]).collect()
+}
+
+impl Problem {
+    fn new(egraph: &mut Egraph, len: usize, region: &[NodeId]) -> (Problem, BTreeMap<Id, usize>) {
+        let mut classes: Vec<(Id, Vec<ENode>)> = egraph.classes().map(|c| (c.id, c.nodes.clone())).collect();
+        classes.sort_by_key(|c| c.0);
+        let number: BTreeMap<Id, usize> = classes.iter().enumerate().map(|(k, c)| (c.0, k)).collect();
+        let mut candidates = Vec::new();
+        for (_, enodes) in classes {
+            let mut found: Vec<Candidate> = Vec::new();
+            for enode in enodes {
+                let node = scratch(egraph, &enode);
+                let args: Vec<usize> = enode.args.iter().map(|a| number[&egraph.find(*a)]).collect();
+                let (cost, height) = match enode.what {
+                    What::Outside(id) => (0.0, id.index() + 1),
+                    What::Op(_) => (cost::cost(&egraph.analysis.graph, node), 0),
+                };
+                found.push(Candidate { enode, node, args, cost, height });
+            }
+            found.sort_by_key(|c| c.node);
+            candidates.push(found);
+        }
+        let mut ceiling = vec![usize::MAX; candidates.len()];
+        for id in region.iter().rev() {
+            let class = number[&egraph.find(egraph.analysis.class(*id).expect("regions are imported"))];
+            ceiling[class] = id.index();
+        }
+        let used = used_outside(&egraph.analysis.graph, len, region);
+        let root = |id: &NodeId| number[&egraph.find(egraph.analysis.class(*id).expect("regions are imported"))];
+        let roots = used.iter().map(root).collect();
+        (Problem { candidates, ceiling, roots }, number)
+    }
+
+    /// What the graph computes as it is: of each class the first node of the graph, or else anything.
+    fn original(&self, len: usize, _region: &[NodeId]) -> Vec<usize> {
+        let first = |c: &Vec<Candidate>| c.iter().position(|c| c.node.index() < len).unwrap_or(0);
+        self.candidates.iter().map(first).collect()
+    }
+
+    /// The cheapest trees: shared classes counted as often as they are used. Nothing, if a root has no tree.
+    fn by_trees(&mut self) -> Option<Vec<usize>> {
+        let n = self.candidates.len();
+        let (mut best, mut height, mut choice) = (vec![f64::INFINITY; n], vec![0; n], vec![0; n]);
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for class in 0..n {
+                for (k, c) in self.candidates[class].iter().enumerate() {
+                    let total = c.cost + c.args.iter().map(|a| best[*a]).sum::<f64>();
+                    let high = c.args.iter().map(|a| height[*a]).max().unwrap_or(0).max(c.height);
+                    if total < best[class] * (1.0 - 1e-12) && total.is_finite() && high <= self.ceiling[class] {
+                        (best[class], height[class], choice[class]) = (total, high, k);
+                        changed = true;
+                    }
+                }
+            }
+        }
+        self.roots.iter().all(|r| best[*r].is_finite()).then_some(choice)
+    }
+
+    /// Seconds for the roots, each class once; nothing if the choice has a cycle or reads too high.
+    fn total(&self, choice: &[usize]) -> Option<f64> {
+        Some(self.walk(choice)?.iter().map(|c| self.candidates[*c][choice[*c]].cost).sum())
+    }
+
+    /// The chosen classes, operands before users.
+    fn walk(&self, choice: &[usize]) -> Option<Vec<usize>> {
+        const NEW: u8 = 0;
+        const OPEN: u8 = 1;
+        const DONE: u8 = 2;
+        let mut state = vec![NEW; self.candidates.len()];
+        let mut height = vec![0; self.candidates.len()];
+        let mut order = Vec::new();
+        let mut stack: Vec<(usize, bool)> = self.roots.iter().rev().map(|r| (*r, false)).collect();
+        while let Some((class, leave)) = stack.pop() {
+            let chosen = &self.candidates[class][choice[class]];
+            if leave {
+                height[class] = chosen.args.iter().map(|a| height[*a]).max().unwrap_or(0).max(chosen.height);
+                if height[class] > self.ceiling[class] {
+                    return None;
+                }
+                state[class] = DONE;
+                order.push(class);
+                continue;
+            }
+            match state[class] {
+                DONE => continue,
+                OPEN => return None,
+                _ => state[class] = OPEN,
+            }
+            stack.push((class, true));
+            for arg in chosen.args.iter().rev() {
+                match state[*arg] {
+                    DONE => {}
+                    OPEN => return None,
+                    _ => stack.push((*arg, false)),
+                }
+            }
+        }
+        Some(order)
+    }
+
+    /// Tries another e-node for one class at a time, and keeps it where the whole gets cheaper.
+    fn improve(&self, choice: &mut [usize], total: &mut f64) {
+        let mut visits = VISITS;
+        for _ in 0..ROUNDS {
+            let start = *total;
+            for class in self.walk(choice).unwrap_or_default().into_iter().rev() {
+                for k in 0..self.candidates[class].len() {
+                    let old = choice[class];
+                    if k == old || visits == 0 {
+                        continue;
+                    }
+                    visits = visits.saturating_sub(self.candidates.len());
+                    choice[class] = k;
+                    match self.total(choice) {
+                        Some(new) if new < *total * (1.0 - GAIN) => *total = new,
+                        _ => choice[class] = old,
+                    }
+                }
+            }
+            if *total >= start {
+                break;
+            }
+        }
+    }
+
+    fn choice(&self, egraph: &Egraph, choice: &[usize], roots: &[(NodeId, usize)]) -> Choice {
+        let order = self.walk(choice).expect("the choice was priced");
+        let mut place = vec![usize::MAX; self.candidates.len()];
+        let mut result = Choice::default();
+        for class in order {
+            let chosen = &self.candidates[class][choice[class]];
+            let piece = match &chosen.enode.what {
+                What::Outside(id) => Piece::Outside(*id),
+                What::Op(op) => Piece::Op(op.clone(), egraph.analysis.graph.ty(chosen.node).clone()),
+            };
+            place[class] = result.pieces.len();
+            result.pieces.push((piece, chosen.args.iter().map(|a| place[*a]).collect()));
+        }
+        result.roots = roots.iter().filter(|(_, c)| place[*c] != usize::MAX).map(|(id, c)| (*id, place[*c])).collect();
+        result
+    }
+}
+
+/// The graph with each region computed as chosen.
+pub fn assemble(graph: &Graph, len: usize, regions: &[Vec<NodeId>], chosen: &[Option<Choice>]) -> Graph {
+    let mut new = Graph::like(graph);
+    let live = graph.live();
+    let mut region_of: Vec<Option<usize>> = vec![None; len];
+    for (k, region) in regions.iter().enumerate() {
+        region.iter().filter(|_| chosen[k].is_some()).for_each(|id| region_of[id.index()] = Some(k));
+    }
+    let mut built: Vec<Vec<Option<NodeId>>> =
+        chosen.iter().map(|c| vec![None; c.as_ref().map_or(0, |c| c.pieces.len())]).collect();
+    let mut map: Vec<Option<NodeId>> = vec![None; len];
+    for id in graph.ids().take(len).filter(|id| live[id.index()]) {
+        let node = graph.node(id);
+        let id_new = match region_of[id.index()] {
+            None => {
+                let args: Option<Args> = node.args.iter().map(|a| map[a.index()]).collect();
+                args.map(|args| super::simplify::again(&mut new, &node.op, &args, node.ty.clone()))
+            }
+            Some(k) => {
+                let choice = chosen[k].as_ref().expect("its region was rewritten");
+                choice.roots.get(&id).map(|piece| choice.build(&mut new, *piece, &map, &mut built[k]))
+            }
+        };
+        if let Some(id_new) = id_new {
+            new.set_span(id_new, graph.span(id));
+            map[id.index()] = Some(id_new);
+        }
+    }
+    let place = |id: &NodeId| map[id.index()];
+    new.outputs =
+        graph.outputs.iter().map(|(o, id)| (o.clone(), place(id).expect("outputs are roots"))).collect();
+    new.names = graph.names.iter().filter_map(|(n, id)| Some((n.clone(), place(id)?))).collect();
+    new.rebuild(|g, _, node, args| super::simplify::again(g, &node.op, args, node.ty.clone()))
+}
+
+impl Choice {
+    fn build(&self, g: &mut Graph, piece: usize, map: &[Option<NodeId>], built: &mut [Option<NodeId>]) -> NodeId {
+        if let Some(id) = built[piece] {
+            return id;
+        }
+        let (what, args) = &self.pieces[piece];
+        let id = match what {
+            Piece::Outside(id) => map[id.index()].expect("what a choice reads comes before it"),
+            Piece::Op(op, ty) => {
+                let mut args: Args = args.iter().map(|a| self.build(g, *a, map, built)).collect();
+                if unordered(op) {
+                    args.sort();
+                }
+                super::simplify::again(g, op, &args, ty.clone())
+            }
+        };
+        built[piece] = Some(id);
+        id
+    }
+}

@@ -1,0 +1,100 @@
+//! Stable forms: the same function of the reals, without overflow or cancellation.
+//! Law: a right side is finite wherever its left side is.
+
+use crate::egraph::bridge::Head;
+use crate::egraph::rule::Set::Fast;
+use crate::egraph::rule::Use::{Always, Choose};
+use crate::egraph::rule::{Rule, Site, code, pattern};
+use crate::graph::{NodeId, Op, Red};
+use gannet_lang::program::Fun;
+
+/// Logarithms, exponentials and their compounds.
+pub const STABLE: &[Rule] = &[
+    pattern("log-sigmoid", Fast, Always, "(log (sigmoid ?x)) => (neg (softplus (neg ?x)))"),
+    pattern("log-1-exp", Fast, Always, "(log (add 1 (exp ?x))) => (softplus ?x)"),
+    pattern("log1p-exp", Fast, Always, "(log1p (exp ?x)) => (softplus ?x)"),
+    pattern("log-1-plus", Fast, Always, "(log (add 1 ?x)) => (log1p ?x) if varying ?x"),
+    pattern("exp-minus-1", Fast, Always, "(add -1 (exp ?x)) => (expm1 ?x)"),
+    pattern("log-recip", Fast, Always, "(log (recip ?x)) => (neg (log ?x))"),
+    pattern("log-sqrt", Fast, Always, "(log (sqrt ?x)) => (mul 0.5 (log ?x))"),
+    pattern("log-pow", Fast, Always, "(log (pow ?x ?c)) => (mul ?c (log ?x)) if positive ?x"),
+    pattern("log-mul-exp", Fast, Always, "(log (mul (exp ?x) ?y)) => (add ?x (log ?y))"),
+    pattern("log-mul-sigmoid", Fast, Always, "(log (mul (sigmoid ?x) ?y)) => (add (log (sigmoid ?x)) (log ?y))"),
+    pattern("sigmoid-form", Fast, Always, "(recip (add 1 (exp ?x))) => (sigmoid (neg ?x))"),
+    pattern("exp-sigmoid", Fast, Always, "(mul (exp ?x) (sigmoid (mul -1 ?x))) => (sigmoid ?x)"),
+    pattern("exp-neg-sigmoid", Fast, Always, "(mul (exp (mul -1 ?x)) (sigmoid ?x)) => (sigmoid (neg ?x))"),
+    pattern("one-minus-sigmoid", Fast, Choose, "(add 1 (mul -1 (sigmoid ?x))) => (sigmoid (neg ?x))"),
+    pattern("sigmoid-neg", Fast, Choose, "(sigmoid (mul -1 ?x)) => (sub 1 (sigmoid ?x))"),
+    pattern("tanh-form", Fast, Always, "(add -1 (mul 2 (sigmoid (mul 2 ?x)))) => (tanh ?x)"),
+    pattern("softplus-minus", Fast, Always, "(add (softplus ?x) (mul -1 ?x)) => (softplus (neg ?x))"),
+    pattern("exp-neg-softplus", Fast, Always, "(exp (mul -1 (softplus ?x))) => (sigmoid (neg ?x))"),
+    code(
+        "log-sum-exp",
+        Fast,
+        Always,
+        "log(sum A exp(x)) = m + log(sum A exp(x - m)) with m = max A x",
+        Head::Map(Fun::Log),
+        log_sum_exp,
+    ),
+    code(
+        "softmax",
+        Fast,
+        Always,
+        "exp(x) / sum A exp(x) = exp(x - m) / sum A exp(x - m) with m = max A x",
+        Head::Map(Fun::Mul),
+        softmax,
+    ),
+];
+
+/// The summed axes and the exponent, if the node is a sum of exponentials that nobody shifted yet.
+fn sum_of_exp(site: &Site, id: NodeId) -> Option<(crate::graph::Axes, NodeId)> {
+    let (axes, of) = site.as_reduce(id, Red::Sum)?;
+    let x = site.as_map(of, Fun::Exp)?[0];
+    let terms = site.as_map(x, Fun::Add).unwrap_or_else(|| [x].into_iter().collect());
+    let limited = |t: &NodeId| site.factors(*t).iter().any(|f| bounds(site, *f));
+    (!terms.iter().any(limited)).then_some((axes, x))
+}
+
+/// Is it a maximum along an axis (perhaps kept finite), so that what it is subtracted from needs no other?
+fn bounds(site: &Site, id: NodeId) -> bool {
+    site.forms(id).iter().any(|f| match &site.node(*f).op {
+        Op::Reduce(Red::Max, _) => true,
+        Op::Map(Fun::Select) => matches!(site.node(site.node(*f).args[1]).op, Op::Reduce(Red::Max, _)),
+        _ => false,
+    })
+}
+
+/// The maximum along the axes; 0 where it is infinite, so that nothing subtracts infinities.
+fn shift(site: &mut Site, axes: &[gannet_lang::program::Axis], x: NodeId) -> NodeId {
+    let max = site.g.reduce(Red::Max, axes, x);
+    let (finite, zero) = (site.g.map1(Fun::IsFinite, max), site.g.num(0.0));
+    site.g.select(finite, max, zero)
+}
+
+fn log_sum_exp(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let (axes, x) = sum_of_exp(site, site.node(id).args[0])?;
+    let m = shift(site, &axes, x);
+    let shifted = site.g.map2(Fun::Sub, x, m);
+    let e = site.g.map1(Fun::Exp, shifted);
+    let sum = site.g.reduce(Red::Sum, &axes, e);
+    let log = site.g.map1(Fun::Log, sum);
+    Some(site.g.map2(Fun::Add, m, log))
+}
+
+fn softmax(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let factors = site.node(id).args.clone();
+    let (k, (axes, x)) = factors.iter().enumerate().find_map(|(k, f)| {
+        let sum = site.as_map(*f, Fun::Recip)?[0];
+        Some((k, sum_of_exp(site, sum)?))
+    })?;
+    let is_exp = |f: &NodeId| site.as_map(*f, Fun::Exp).is_some_and(|a| site.same(a[0], x));
+    let e = factors.iter().position(is_exp)?;
+    let m = shift(site, &axes, x);
+    let shifted = site.g.map2(Fun::Sub, x, m);
+    let exp = site.g.map1(Fun::Exp, shifted);
+    let sum = site.g.reduce(Red::Sum, &axes, exp);
+    let recip = site.g.recip(sum);
+    let rest = factors.iter().enumerate().filter(|(i, _)| *i != k && *i != e).map(|(_, f)| *f);
+    let all: Vec<NodeId> = rest.chain([exp, recip]).collect();
+    Some(site.g.mul_all(&all))
+}

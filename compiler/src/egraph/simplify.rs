@@ -1,0 +1,69 @@
+//! Directed simplification: the rules that are never worse, applied until none fires.
+//! Law: it ends after a bounded number of sweeps, each linear in the graph.
+
+use super::bridge::{Forms, head};
+use super::rule::{Site, Use};
+use super::rules::{Table, allowed};
+use crate::graph::{Args, Graph, NodeId, Op, Red};
+
+/// Sweeps over the whole graph. Each one sees what the one before built; models settle in two or three.
+const SWEEPS: usize = 8;
+/// Rules applied in a row at one node: a chain this long is a loop.
+const STEPS: usize = 16;
+
+/// Simplifies all of the graph.
+pub fn simplify(graph: &Graph, table: &Table, strict: bool, fired: &mut [usize]) -> Graph {
+    let mut graph = graph.rebuild(|g, _, node, args| again(g, &node.op, args, node.ty.clone()));
+    for _ in 0..SWEEPS {
+        let before: usize = fired.iter().sum();
+        graph = graph.rebuild(|g, _, node, args| {
+            let mut id = again(g, &node.op, args, node.ty.clone());
+            for _ in 0..STEPS {
+                match step(g, table, strict, fired, id) {
+                    Some(new) => id = new,
+                    None => break,
+                }
+            }
+            id
+        });
+        if fired.iter().sum::<usize>() == before {
+            break;
+        }
+    }
+    graph
+}
+
+fn step(g: &mut Graph, table: &Table, strict: bool, fired: &mut [usize], id: NodeId) -> Option<NodeId> {
+    let forms = Forms::default();
+    for &rule in table.at(head(&g.node(id).op)) {
+        if table.rules[rule].when == Use::Always && allowed(&table.rules[rule], strict) {
+            if let Some(new) = table.apply(rule, &mut Site { g, forms: &forms }, id) {
+                fired[rule] += 1;
+                return Some(new);
+            }
+        }
+    }
+    None
+}
+
+/// The same operation, through the builder, so that what became constant, flat or neutral is seen.
+pub fn again(g: &mut Graph, op: &Op, args: &[NodeId], ty: crate::graph::Type) -> NodeId {
+    let new = match op {
+        Op::Map(fun) => g.map(*fun, args),
+        Op::Contract(axes) => g.contract(axes, args),
+        Op::Reduce(Red::Sum, axes) => g.reduce(Red::Sum, axes, args[0]),
+        Op::Read { at, guarded } => {
+            let end = args.len() - usize::from(*guarded);
+            g.read(args[0], at, &args[1..end], guarded.then(|| args[end]))
+        }
+        _ => g.add(op.clone(), args.iter().copied()),
+    };
+    if *g.ty(new) == ty {
+        return new;
+    }
+    let mut args: Args = args.into();
+    if super::bridge::unordered(op) {
+        args.sort();
+    }
+    g.add(op.clone(), args)
+}
