@@ -242,15 +242,11 @@ pub fn assemble(graph: &Graph, len: usize, regions: &[Vec<NodeId>], chosen: &[Op
         chosen.iter().map(|c| vec![None; c.as_ref().map_or(0, |c| c.pieces.len())]).collect();
     let mut map: Vec<Option<NodeId>> = vec![None; len];
     for id in graph.ids().take(len).filter(|id| live[id.index()]) {
-        let node = graph.node(id);
         let id_new = match region_of[id.index()] {
-            None => {
-                let args: Option<Args> = node.args.iter().map(|a| map[a.index()]).collect();
-                args.map(|args| super::simplify::again(&mut new, &node.op, &args, node.ty.clone()))
-            }
+            None => Some(demand(&mut new, graph, id, &mut map)),
             Some(k) => {
                 let choice = chosen[k].as_ref().expect("its region was rewritten");
-                choice.roots.get(&id).map(|piece| choice.build(&mut new, *piece, &map, &mut built[k]))
+                choice.roots.get(&id).map(|piece| choice.build(&mut new, graph, *piece, &mut map, &mut built[k]))
             }
         };
         if let Some(id_new) = id_new {
@@ -259,22 +255,41 @@ pub fn assemble(graph: &Graph, len: usize, regions: &[Vec<NodeId>], chosen: &[Op
         }
     }
     let place = |id: &NodeId| map[id.index()];
-    new.outputs =
-        graph.outputs.iter().map(|(o, id)| (o.clone(), place(id).expect("outputs are roots"))).collect();
+    new.outputs = graph.outputs.iter().map(|(o, id)| (o.clone(), place(id).expect("outputs are roots"))).collect();
     new.names = graph.names.iter().filter_map(|(n, id)| Some((n.clone(), place(id)?))).collect();
     new.rebuild(|g, _, node, args| super::simplify::again(g, &node.op, args, node.ty.clone()))
 }
 
+/// A node of the old graph as it was: rules look through operands outside of their region, and so may want a node that
+/// its own region no longer computes.
+fn demand(g: &mut Graph, old: &Graph, id: NodeId, map: &mut [Option<NodeId>]) -> NodeId {
+    if let Some(known) = map[id.index()] {
+        return known;
+    }
+    let node = old.node(id);
+    let args: Args = node.args.iter().map(|a| demand(g, old, *a, map)).collect();
+    let new = super::simplify::again(g, &node.op, &args, node.ty.clone());
+    map[id.index()] = Some(new);
+    new
+}
+
 impl Choice {
-    fn build(&self, g: &mut Graph, piece: usize, map: &[Option<NodeId>], built: &mut [Option<NodeId>]) -> NodeId {
+    fn build(
+        &self,
+        g: &mut Graph,
+        old: &Graph,
+        piece: usize,
+        map: &mut [Option<NodeId>],
+        built: &mut [Option<NodeId>],
+    ) -> NodeId {
         if let Some(id) = built[piece] {
             return id;
         }
         let (what, args) = &self.pieces[piece];
         let id = match what {
-            Piece::Outside(id) => map[id.index()].expect("what a choice reads comes before it"),
+            Piece::Outside(id) => demand(g, old, *id, map),
             Piece::Op(op, ty) => {
-                let mut args: Args = args.iter().map(|a| self.build(g, *a, map, built)).collect();
+                let mut args: Args = args.iter().map(|a| self.build(g, old, *a, map, built)).collect();
                 if unordered(op) {
                     args.sort();
                 }

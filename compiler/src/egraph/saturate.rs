@@ -129,7 +129,8 @@ fn saturate_region(
     }
     egraph.rebuild();
     let limit = NODES.min(GROWTH * region.len() + 200).max(egraph.total_number_of_nodes() + 100);
-    let rewrites: Vec<Rewrite<ENode, Classes>> = table.heads().flat_map(|(h, r)| rewrites(table, strict, h, r)).collect();
+    let rewrites: Vec<Rewrite<ENode, Classes>> =
+        table.heads().flat_map(|(h, r)| rewrites(table, strict, h, r)).collect();
     let runner = Runner::<ENode, Classes>::new(Classes::default())
         .with_egraph(egraph)
         .with_iter_limit(ITERATIONS)

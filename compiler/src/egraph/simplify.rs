@@ -4,7 +4,7 @@
 use super::bridge::{Forms, head};
 use super::rule::{Site, Use};
 use super::rules::{Table, allowed};
-use crate::graph::{Args, Graph, NodeId, Op, Red};
+use crate::graph::{Args, Graph, NodeId, Op, Type};
 
 /// Sweeps over the whole graph. Each one sees what the one before built; models settle in two or three.
 const SWEEPS: usize = 8;
@@ -47,17 +47,8 @@ fn step(g: &mut Graph, table: &Table, strict: bool, fired: &mut [usize], id: Nod
 }
 
 /// The same operation, through the builder, so that what became constant, flat or neutral is seen.
-pub fn again(g: &mut Graph, op: &Op, args: &[NodeId], ty: crate::graph::Type) -> NodeId {
-    let new = match op {
-        Op::Map(fun) => g.map(*fun, args),
-        Op::Contract(axes) => g.contract(axes, args),
-        Op::Reduce(Red::Sum, axes) => g.reduce(Red::Sum, axes, args[0]),
-        Op::Read { at, guarded } => {
-            let end = args.len() - usize::from(*guarded);
-            g.read(args[0], at, &args[1..end], guarded.then(|| args[end]))
-        }
-        _ => g.add(op.clone(), args.iter().copied()),
-    };
+pub fn again(g: &mut Graph, op: &Op, args: &[NodeId], ty: Type) -> NodeId {
+    let new = g.remake(op, args);
     if *g.ty(new) == ty {
         return new;
     }

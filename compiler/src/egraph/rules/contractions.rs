@@ -13,15 +13,50 @@ const C: Head = Head::Contract;
 
 /// The rules.
 pub const CONTRACTIONS: &[Rule] = &[
-    code("contract-delta", Exact, Always, "contract a [eq(iota a, i), x[a]] = x[i]", C, contract_delta),
+    code("contract-delta", Fast, Always, "contract a [eq(iota a, i), x[a]] = x[i]", C, contract_delta),
     code("sum-delta", Exact, Always, "sum a select(eq(iota a, i), x[a], 0) = x[i]", Head::Reduce(Red::Sum), sum_delta),
     code("contract-pull", Fast, Always, "contract A [f, x, y] = f * contract A [x, y], if f lacks A", C, contract_pull),
-    code("contract-flatten", Fast, Always, "contract A [x * y, z] = contract A [x, y, z]", C, contract_flatten),
-    code("contract-merge", Fast, Choose, "contract A [contract B [x, y], z] = contract A+B [x, y, z], if z lacks B", C, contract_merge),
-    code("contract-split", Fast, Choose, "contract of three or more factors = contractions of two, in the cheapest order", C, contract_split),
-    code("contract-sum-first", Fast, Choose, "contract A+b [x[b], y] = contract A [sum b x[b], y], if y lacks b", C, contract_sum_first),
-    code("contract-distribute", Fast, Choose, "contract A [x + y, z] = contract A [x, z] + contract A [y, z], where a term lacks an axis", C, contract_distribute),
-    code("common-contraction", Fast, Choose, "contract A [f, x] + contract A [f, y] = contract A [f, x + y]", Head::Map(Fun::Add), common_contraction),
+    code("contract-flatten", Fast, Choose, "contract A [x * y, z] = contract A [x, y, z]", C, contract_flatten),
+    code(
+        "contract-merge",
+        Fast,
+        Choose,
+        "contract A [contract B [x, y], z] = contract A+B [x, y, z], if z lacks B",
+        C,
+        contract_merge,
+    ),
+    code(
+        "contract-split",
+        Fast,
+        Choose,
+        "contract of three or more factors = contractions of two, in the cheapest order",
+        C,
+        contract_split,
+    ),
+    code(
+        "contract-sum-first",
+        Fast,
+        Choose,
+        "contract A+b [x[b], y] = contract A [sum b x[b], y], if y lacks b",
+        C,
+        contract_sum_first,
+    ),
+    code(
+        "contract-distribute",
+        Fast,
+        Choose,
+        "contract A [x + y, z] = contract A [x, z] + contract A [y, z], where a term lacks an axis",
+        C,
+        contract_distribute,
+    ),
+    code(
+        "common-contraction",
+        Fast,
+        Choose,
+        "contract A [f, x] + contract A [f, y] = contract A [f, x + y]",
+        Head::Map(Fun::Add),
+        common_contraction,
+    ),
 ];
 
 fn bound(site: &Site, id: NodeId) -> Axes {

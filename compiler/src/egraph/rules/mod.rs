@@ -101,20 +101,30 @@ pub fn apply(name: &str, g: &mut Graph, id: NodeId) -> Option<NodeId> {
 
 /// The left side of a pattern rule, with `leaf` called once for each variable and its conditions; nothing for rules
 /// given by code.
-pub fn instance(
-    name: &str,
-    g: &mut Graph,
-    leaf: &mut dyn FnMut(&mut Graph, &[Condition]) -> NodeId,
-) -> Option<NodeId> {
+pub fn instance(name: &str, g: &mut Graph, leaf: &mut dyn FnMut(&mut Graph, &[Condition]) -> NodeId) -> Option<NodeId> {
     let rule = table().find(name)?;
     let law = table().laws[rule].as_ref()?;
     let vars: Vec<NodeId> = (0..law.vars)
         .map(|v| {
-            let conditions: Vec<Condition> = law.conditions.iter().filter(|c| c.1 == v).map(|c| c.0).collect();
+            let mut conditions: Vec<Condition> = law.conditions.iter().filter(|c| c.1 == v).map(|c| c.0).collect();
+            if stands_for_truth(&law.left, v) {
+                conditions.push(Condition::Truth);
+            }
             leaf(g, &conditions)
         })
         .collect();
     Some(instantiate(g, &law.left, &vars))
+}
+
+/// Does the variable stand where only a truth value can?
+fn stands_for_truth(pat: &Pat, var: usize) -> bool {
+    let Pat::Map(fun, pats) = pat else { return false };
+    let places = match fun {
+        Fun::Not | Fun::And | Fun::Or => pats.len(),
+        Fun::Select => 1,
+        _ => 0,
+    };
+    pats[..places].contains(&Pat::Var(var)) || pats.iter().any(|p| stands_for_truth(p, var))
 }
 
 /// Node by node, so that the builder does not simplify the left side away.

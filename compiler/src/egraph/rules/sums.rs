@@ -16,11 +16,25 @@ pub const SUMS: &[Rule] = &[
     code("sum-of-sum", Fast, Always, "sum A (sum B x) = sum A+B x", SUM, sum_of_sum),
     code("sum-of-product", Fast, Always, "sum A (x * y) = contract A [x, y]", SUM, sum_of_product),
     code("sum-of-iota", Fast, Always, "sum a (iota a) = size a * (size a - 1) / 2", SUM, sum_of_iota),
-    code("sum-of-terms", Fast, Choose, "sum A (x + y) = sum A x + sum A y, where a term lacks an axis or is a product", SUM, sum_of_terms),
+    code(
+        "sum-of-terms",
+        Fast,
+        Choose,
+        "sum A (x + y) = sum A x + sum A y, where a term lacks an axis or is a product",
+        SUM,
+        sum_of_terms,
+    ),
     code("like-terms", Fast, Always, "a * x + b * x = (a + b) * x with constants a, b", ADD, like_terms),
     code("common-factor", Fast, Choose, "f * x + f * y = f * (x + y)", ADD, common_factor),
     code("common-sum", Fast, Choose, "sum A x + sum A y = sum A (x + y)", ADD, common_sum),
-    code("distribute-number", Fast, Choose, "c * (x + y) = c * x + c * y with a constant c", Head::Map(Fun::Mul), distribute_number),
+    code(
+        "distribute-number",
+        Fast,
+        Choose,
+        "c * (x + y) = c * x + c * y with a constant c",
+        Head::Map(Fun::Mul),
+        distribute_number,
+    ),
 ];
 
 /// Also of contractions: `sum_one` of the builder joins either kind.
