@@ -2,6 +2,7 @@
 //! evaluates checks, and it explains where a value stopped being finite.
 //! Law: each node's value is computed entry by entry, straight from the definition of its operation.
 
+use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
 use gannet_compiler::{philox, scalar};
 use gannet_lang::diag::{Code, Diagnostic};
@@ -51,6 +52,13 @@ pub struct Env {
     pub step: f64,
     /// Keys the draws.
     pub seed: u64,
+}
+
+impl From<Leaves> for Env {
+    fn from(l: Leaves) -> Env {
+        let Leaves { sizes, inputs, params, states, hypers, step, seed } = l;
+        Env { sizes, inputs, params, states, hypers, step, seed }
+    }
 }
 
 impl Env {
@@ -195,17 +203,13 @@ impl Evaluator<'_> {
                 let x: Vec<f64> = (0..node.args.len()).map(|k| get(k, p)).collect();
                 Ok(scalar::eval(*fun, &x))
             }),
-            Op::Reduce(red, axes) => {
-                self.tabulate(&node.ty, |p| self.fold(*red, axes, p, |q| get(0, q)))
-            }
+            Op::Reduce(red, axes) => self.tabulate(&node.ty, |p| self.fold(*red, axes, p, |q| get(0, q))),
             Op::Contract(axes) => self.tabulate(&node.ty, |p| {
                 self.fold(Red::Sum, axes, p, |q| (0..node.args.len()).map(|k| get(k, q)).product())
             }),
             Op::Read { at, guarded } => self.tabulate(&node.ty, |p| self.read(at, *guarded, p)),
             Op::Fiber { red, at, over } => self.fiber(*red, at, over),
-            Op::Point(_) | Op::Stop | Op::Custom { .. } => {
-                self.tabulate(&node.ty, |p| Ok(get(0, p)))
-            }
+            Op::Point(_) | Op::Stop | Op::Custom { .. } => self.tabulate(&node.ty, |p| Ok(get(0, p))),
             Op::Grad { .. } => panic!("gradients are taken before a graph is evaluated"),
         }
     }

@@ -3,6 +3,7 @@
 
 mod build_ops;
 mod op;
+pub mod random;
 
 pub use op::{At, Axes, Num, Op, Red, Subst};
 
