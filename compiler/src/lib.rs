@@ -6,6 +6,7 @@ pub mod build;
 pub mod egraph;
 pub mod emit;
 pub mod grad;
+pub mod fuse;
 pub mod graph;
 pub mod philox;
 pub mod plan;

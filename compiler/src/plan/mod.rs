@@ -5,6 +5,16 @@
 //! outermost loop may be split over threads at any place. A [`Contraction`] is a sum of products of two operands with an
 //! optional epilogue, a body run on finished tiles. Bodies are the same small loop language, [`Stmt`] and [`Inst`].
 
+pub mod arena;
+mod cost;
+pub mod interpret;
+mod text;
+mod verify;
+
+pub use cost::Estimate;
+pub use arena::{Arrangement, arrange};
+pub(crate) use verify::overwrites_early;
+
 use crate::graph::{Red, Tables};
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
@@ -89,6 +99,39 @@ pub enum Home {
     Temp,
 }
 
+/// `ceil(extent / size)` blocks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocks {
+    /// Entries in a block.
+    pub size: i64,
+    /// All entries.
+    pub extent: Extent,
+}
+
+impl Blocks {
+    /// How many, given the sizes of all dims.
+    pub fn count(&self, sizes: &[u64]) -> i64 {
+        let extent = self.extent.eval(sizes);
+        (extent + self.size - 1) / self.size
+    }
+}
+
+/// A buffer's number of entries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entries {
+    /// In each block.
+    pub each: Extent,
+    /// The blocks, if there are any.
+    pub blocks: Option<Blocks>,
+}
+
+impl Entries {
+    /// The number, given the sizes of all dims.
+    pub fn eval(&self, sizes: &[u64]) -> i64 {
+        self.each.eval(sizes) * self.blocks.as_ref().map_or(1, |b| b.count(sizes))
+    }
+}
+
 /// An array in memory.
 #[derive(Clone, Debug)]
 pub struct Buffer {
@@ -98,8 +141,8 @@ pub struct Buffer {
     pub kind: Kind,
     /// Row-major storage order.
     pub axes: Vec<Axis>,
-    /// Extra entries that are no axis (blocks of a split reduction): multiplies the size, outermost.
-    pub blocks: Extent,
+    /// The blocks of a split reduction: an outermost axis that is no axis of the graph.
+    pub blocks: Option<Blocks>,
     /// Where its memory comes from.
     pub home: Home,
 }
@@ -114,7 +157,7 @@ pub struct Address {
 }
 
 /// A factor of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Index {
     /// A loop's counter.
     Loop(LoopId),
@@ -326,8 +369,10 @@ impl Plan {
     }
 
     /// The number of entries of a buffer.
-    pub fn entries(&self, id: BufferId) -> Extent {
+    pub fn entries(&self, id: BufferId) -> Entries {
         let buffer = self.buffer(id);
-        buffer.axes.iter().fold(buffer.blocks.clone(), |n, a| n.times(&Extent::of(a.dim, &self.tables)))
+        let one = Extent::constant(1);
+        let each = buffer.axes.iter().fold(one, |n, a| n.times(&Extent::of(a.dim, &self.tables)));
+        Entries { each, blocks: buffer.blocks.clone() }
     }
 }

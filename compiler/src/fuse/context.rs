@@ -1,0 +1,442 @@
+//! What all steps of lowering know: which nodes are stored, in which order of axes, in which buffers.
+//! Law: the storage order of a node never depends on how kernels are merged.
+
+use super::LowerOptions;
+use super::prepare::{Parts, parts};
+use super::refs::Stored;
+use crate::graph::{At, Graph, NodeId, Op};
+use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
+use gannet_lang::program::{Axis, Elem, Fun, Output, Size};
+use std::collections::BTreeMap;
+
+/// An expression that costs so much is stored rather than computed in several places.
+const DEAR: f64 = 12.0;
+/// So many nodes are computed in one place at most before one of them is stored.
+const WIDE: usize = 100;
+/// A reduction of this many entries is worth splitting.
+const LONG: f64 = 32768.0;
+
+/// How a long reduction is split: blocks of `size` entries along `axis`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Split {
+    /// Along which of the reduced axes.
+    pub axis: Axis,
+    /// Entries in a block.
+    pub size: i64,
+}
+
+/// The common knowledge.
+pub(super) struct Context<'g> {
+    pub graph: &'g Graph,
+    pub options: LowerOptions,
+    pub live: Vec<bool>,
+    /// Nodes that have a kernel (not the leaves).
+    pub stored: Vec<bool>,
+    /// Nodes run as contractions.
+    pub products: BTreeMap<NodeId, Parts>,
+    /// Reductions in two steps.
+    pub splits: BTreeMap<NodeId, Split>,
+    /// The price of one entry, computed from stored nodes.
+    pub cost: Vec<f64>,
+    /// The number of nodes that one entry is computed from.
+    pub width: Vec<usize>,
+    /// Storage orders of stored nodes and leaves.
+    pub orders: BTreeMap<NodeId, Vec<Axis>>,
+    pub buffers: Vec<Buffer>,
+    /// Where each stored thing is read; stored nodes that are not here are computed where they are used.
+    pub place: BTreeMap<Stored, BufferId>,
+    /// All buffers that a stored thing is written to.
+    pub targets: BTreeMap<Stored, Vec<BufferId>>,
+}
+
+impl<'g> Context<'g> {
+    /// Decides what is stored and how.
+    pub fn new(graph: &'g Graph, options: LowerOptions) -> Self {
+        let n = graph.len();
+        let mut cx = Context {
+            graph,
+            options,
+            live: graph.live(),
+            stored: vec![false; n],
+            products: BTreeMap::new(),
+            splits: BTreeMap::new(),
+            cost: vec![0.0; n],
+            width: vec![0; n],
+            orders: BTreeMap::new(),
+            buffers: Vec::new(),
+            place: BTreeMap::new(),
+            targets: BTreeMap::new(),
+        };
+        cx.find_products();
+        cx.choose_stored();
+        cx.choose_orders();
+        cx.choose_splits();
+        cx
+    }
+
+    /// Live nodes, operands first.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.graph.ids().filter(|id| self.live[id.index()]).collect()
+    }
+
+    /// Is it data, a parameter or a state?
+    pub fn is_leaf(&self, id: NodeId) -> bool {
+        matches!(self.graph.node(id).op, Op::Input(_) | Op::Param(_) | Op::State(_))
+    }
+
+    /// The size of an axis.
+    pub fn extent(&self, axis: Axis) -> Extent {
+        Extent::of(axis.dim, &self.graph.tables)
+    }
+
+    /// The stride of each axis of a storage order.
+    pub fn strides(&self, order: &[Axis]) -> Vec<Extent> {
+        let mut stride = Extent::constant(1);
+        let mut strides: Vec<Extent> = Vec::with_capacity(order.len());
+        for axis in order.iter().rev() {
+            strides.push(stride.clone());
+            stride = stride.times(&self.extent(*axis));
+        }
+        strides.reverse();
+        strides
+    }
+
+    /// The kind of a node's values.
+    pub fn kind(&self, id: NodeId) -> Kind {
+        match self.graph.ty(id).elem {
+            Elem::Real => Kind::Real,
+            Elem::Bool => Kind::Bool,
+            Elem::Int | Elem::Index(_) => Kind::Int,
+        }
+    }
+
+    /// The name of an equation, or what is computed.
+    pub fn name(&self, id: NodeId) -> String {
+        let tables = &self.graph.tables;
+        if let Some((name, _)) = self.graph.names.iter().find(|(_, n)| *n == id) {
+            return name.clone();
+        }
+        match &self.graph.node(id).op {
+            Op::Input(i) => tables.inputs[i.index()].name.clone(),
+            Op::Param(p) => tables.params[p.index()].name.clone(),
+            Op::State(s) => tables.states[s.index()].name.clone(),
+            op => {
+                let output = self.graph.outputs.iter().find(|(_, n)| *n == id).map(|(o, _)| match o {
+                    Output::Param(p) => format!("{}'", tables.params[p.index()].name),
+                    Output::State(s) => format!("{}'", tables.states[s.index()].name),
+                    Output::Loss => "loss".to_string(),
+                    Output::Report(r) => format!("report{r}"),
+                    Output::Value(v) => v.clone(),
+                });
+                output.unwrap_or_else(|| format!("{}{id}", op_name(op)))
+            }
+        }
+    }
+
+    /// A new buffer.
+    pub fn buffer(&mut self, name: String, kind: Kind, axes: Vec<Axis>, blocks: Option<Blocks>, home: Home) -> BufferId {
+        self.buffers.push(Buffer { name, kind, axes, blocks, home });
+        BufferId::new(self.buffers.len() - 1)
+    }
+
+    /// The stored node that a factor of a contraction is read from, with the stride of each of the factor's axes.
+    /// `None`: it has to be computed first.
+    pub fn access(&self, factor: NodeId) -> Option<(NodeId, BTreeMap<Axis, Extent>)> {
+        if self.is_leaf(factor) || self.stored[factor.index()] {
+            let order = self.orders.get(&factor)?;
+            return Some((factor, order.iter().copied().zip(self.strides(order)).collect()));
+        }
+        let node = self.graph.node(factor);
+        let Op::Read { at, guarded: false } = &node.op else { return None };
+        let (base, strides) = self.access(node.args[0])?;
+        let mut result: BTreeMap<Axis, Extent> = BTreeMap::new();
+        for (axis, stride) in strides {
+            let terms = match at.iter().find(|(a, _)| *a == axis) {
+                None => vec![(1, axis)],
+                Some((_, At::Affine { terms, offset: 0 })) => terms.to_vec(),
+                Some(_) => return None,
+            };
+            for (c, to) in terms {
+                let step = stride.times(&Extent::constant(c));
+                match result.get_mut(&to) {
+                    None => {
+                        result.insert(to, step);
+                    }
+                    Some(sum) if sum.dims == step.dims => sum.factor += step.factor,
+                    Some(_) => return None,
+                }
+            }
+        }
+        Some((base, result))
+    }
+
+    /// Does a factor reach stored memory by strides alone? (As `access`, before orders are known.)
+    fn strided(&self, factor: NodeId) -> bool {
+        let node = self.graph.node(factor);
+        self.is_leaf(factor)
+            || self.stored[factor.index()]
+            || match &node.op {
+                Op::Read { at, guarded: false } => {
+                    let plain = |to: &At| matches!(to, At::Affine { offset: 0, terms } if terms.len() == 1);
+                    let targets = at.iter().filter_map(|(_, to)| to.as_axis());
+                    let kept = self.graph.ty(node.args[0]).axes.iter().copied();
+                    let kept = kept.filter(|a| at.iter().all(|(b, _)| a != b));
+                    let mut all: Vec<Axis> = targets.chain(kept).collect();
+                    let count = all.len();
+                    all.sort();
+                    all.dedup();
+                    at.iter().all(|(_, to)| plain(to)) && all.len() == count && self.strided(node.args[0])
+                }
+                _ => false,
+            }
+    }
+
+    fn find_products(&mut self) {
+        for id in self.nodes() {
+            let node = self.graph.node(id);
+            if let (Op::Contract(axes), [a, b]) = (&node.op, &node.args[..]) {
+                let ty = |x: &NodeId| &self.graph.ty(*x).axes;
+                if let Some(parts) = parts(self.graph, axes, ty(a), ty(b)) {
+                    self.products.insert(id, parts);
+                }
+            }
+        }
+    }
+
+    fn choose_stored(&mut self) {
+        let users = self.users();
+        let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
+        let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
+        for id in self.nodes() {
+            let i = id.index();
+            if self.is_leaf(id) {
+                continue;
+            }
+            let node = self.graph.node(id);
+            let mut set: Vec<NodeId> = node.args.iter().flat_map(|a| inline[a.index()].iter().copied()).collect();
+            set.push(id);
+            set.sort();
+            set.dedup();
+            self.width[i] = set.len();
+            self.cost[i] = set.iter().map(|n| self.entry_cost(*n)).sum();
+            let constant = matches!(node.op, Op::Const(..) | Op::Hyper(_) | Op::Step | Op::Size(_) | Op::Iota(_));
+            let forced = !constant
+                && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
+                    || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
+                    || !self.options.fusion
+                    || set.len() > WIDE);
+            self.stored[i] = forced || outputs.contains(&id) || (!constant && self.worth_storing(id, &users[i]));
+            if !self.stored[i] {
+                inline[i] = set;
+            }
+        }
+    }
+
+    /// Is a node without reductions stored, for what it costs and how it is used?
+    fn worth_storing(&self, id: NodeId, users: &[NodeId]) -> bool {
+        let ty = self.graph.ty(id);
+        let cost = self.cost[id.index()];
+        users.iter().any(|u| self.products.contains_key(u) && !self.strided(id))
+            || (!ty.axes.is_empty() && cost >= DEAR && (users.len() > 1 || self.repeated(id, users)))
+            || users.iter().any(|u| {
+                let contract = matches!(self.graph.node(*u).op, Op::Contract(_));
+                contract && cost >= 4.0 && self.repeated(id, &[*u])
+            })
+    }
+
+    /// Do users need each entry several times?
+    fn repeated(&self, id: NodeId, users: &[NodeId]) -> bool {
+        let own = self.graph.tables.entries(&self.graph.ty(id).axes);
+        users.iter().any(|u| {
+            let node = self.graph.node(*u);
+            let inner: &[Axis] = match &node.op {
+                Op::Reduce(_, axes) | Op::Contract(axes) => axes,
+                _ => &[],
+            };
+            let all = self.graph.tables.entries(&node.ty.axes) * self.graph.tables.entries(inner);
+            all > 2.0 * own
+        })
+    }
+
+    fn users(&self) -> Vec<Vec<NodeId>> {
+        let mut users = vec![Vec::new(); self.graph.len()];
+        for id in self.nodes() {
+            for arg in &self.graph.node(id).args {
+                let list: &mut Vec<NodeId> = &mut users[arg.index()];
+                if list.last() != Some(&id) {
+                    list.push(id);
+                }
+            }
+        }
+        users
+    }
+
+    /// The price of one entry, beyond its operands': about one for an addition.
+    fn entry_cost(&self, id: NodeId) -> f64 {
+        let node = self.graph.node(id);
+        match &node.op {
+            Op::Map(fun) => match fun {
+                Fun::Exp | Fun::Log | Fun::Expm1 | Fun::Log1p => 7.0,
+                Fun::Sigmoid | Fun::Sin | Fun::Cos => 10.0,
+                Fun::Tanh | Fun::Softplus | Fun::Erf | Fun::Tan | Fun::Pow | Fun::Atan2 => 14.0,
+                Fun::Recip | Fun::Sqrt | Fun::Div => 3.0,
+                Fun::Add | Fun::Mul => (node.args.len() - 1) as f64,
+                _ => 1.0,
+            },
+            Op::Random(..) => 40.0,
+            Op::Read { at, .. } => at.iter().filter(|(_, to)| to.as_axis().is_none()).count() as f64 * 2.0,
+            Op::Reduce(_, axes) | Op::Contract(axes) => self.graph.tables.entries(axes),
+            Op::Fiber { over, .. } => 2.0 + self.graph.tables.entries(over),
+            _ => 0.0,
+        }
+    }
+
+    /// The total price of a stored node.
+    pub fn work(&self, id: NodeId) -> f64 {
+        let node = self.graph.node(id);
+        let (inner, outer): (f64, f64) = match &node.op {
+            Op::Reduce(_, axes) | Op::Contract(axes) => {
+                (self.graph.tables.entries(axes), self.graph.tables.entries(&node.ty.axes))
+            }
+            Op::Fiber { .. } => (1.0, self.graph.tables.entries(&self.graph.union(&node.args))),
+            _ => (1.0, self.graph.tables.entries(&node.ty.axes)),
+        };
+        let below = self.cost[id.index()] - inner + 1.0;
+        outer * inner * below.max(1.0)
+    }
+
+    fn choose_orders(&mut self) {
+        let reduced = self.reduced_axes();
+        let tables = &self.graph.tables;
+        let mut known: Vec<Vec<Axis>> = Vec::new();
+        known.extend(tables.params.iter().map(|p| p.ty.axes.clone()));
+        known.extend(tables.states.iter().map(|s| s.ty.axes.clone()));
+        known.extend(tables.inputs.iter().map(|i| i.ty.axes.clone()));
+        let mut orders = BTreeMap::new();
+        for id in self.nodes() {
+            let order = match &self.graph.node(id).op {
+                Op::Input(i) => tables.inputs[i.index()].ty.axes.clone(),
+                Op::Param(p) => tables.params[p.index()].ty.axes.clone(),
+                Op::State(s) => tables.states[s.index()].ty.axes.clone(),
+                _ if !self.stored[id.index()] => continue,
+                _ => {
+                    let axes = &self.graph.ty(id).axes;
+                    let same = |order: &&Vec<Axis>| {
+                        order.len() == axes.len() && order.iter().all(|a| axes.contains(a))
+                    };
+                    known.iter().find(same).cloned().unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]))
+                }
+            };
+            orders.insert(id, order);
+        }
+        for (output, id) in &self.graph.outputs {
+            let order = match output {
+                Output::Param(p) => &tables.params[p.index()].ty.axes,
+                Output::State(s) => &tables.states[s.index()].ty.axes,
+                _ => continue,
+            };
+            if !self.is_leaf(*id) {
+                orders.insert(*id, order.clone());
+            }
+        }
+        self.orders = orders;
+    }
+
+    /// Open dims outermost, axes that are reduced innermost.
+    fn natural_order(&self, axes: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
+        let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
+        let mut order = axes.to_vec();
+        order.sort_by_key(|a| (reduced.contains(a), !open(a), *a));
+        order
+    }
+
+    /// The axes over which each node is reduced, other than by contractions.
+    fn reduced_axes(&self) -> Vec<Vec<Axis>> {
+        let mut reduced: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
+        for id in self.nodes().into_iter().rev() {
+            let node = self.graph.node(id);
+            let own: Vec<Axis> = match &node.op {
+                Op::Reduce(_, axes) => axes.to_vec(),
+                Op::Map(_) => reduced[id.index()].clone(),
+                _ => continue,
+            };
+            for arg in &node.args {
+                let list = &mut reduced[arg.index()];
+                list.extend(own.iter().filter(|a| self.graph.ty(*arg).has(**a)));
+                list.sort();
+                list.dedup();
+            }
+        }
+        reduced
+    }
+
+    fn choose_splits(&mut self) {
+        for id in self.nodes() {
+            if self.products.contains_key(&id) || !self.options.fusion {
+                continue;
+            }
+            let node = self.graph.node(id);
+            let (Op::Reduce(_, axes) | Op::Contract(axes)) = &node.op else { continue };
+            if matches!(node.op, Op::Reduce(crate::graph::Red::ArgMax | crate::graph::Red::ArgMin, _)) {
+                continue;
+            }
+            let size = |axes: &[Axis]| self.graph.tables.entries(axes);
+            let (kept, summed) = (size(&node.ty.axes), size(axes));
+            if kept * summed < LONG || kept >= 64.0 && kept * summed < 4.0 * LONG {
+                continue;
+            }
+            let axis = *axes.iter().max_by(|a, b| size(&[**a]).total_cmp(&size(&[**b])).then(b.cmp(a))).expect("axes");
+            // Column sums walk rows: only tall ones are cut, and rows of an innermost axis need no cutting at all.
+            if kept >= 64.0 && self.innermost(id) == Some(axis) {
+                continue;
+            }
+            let rest = kept * summed / size(&[axis]);
+            let block = (LONG / 2.0 / rest).clamp(8.0, LONG / 2.0) as i64;
+            if size(&[axis]) >= 2.0 * block as f64 {
+                self.splits.insert(id, Split { axis, size: block });
+            }
+        }
+    }
+
+    /// The innermost stored axis of the largest stored thing that a node is computed from.
+    fn innermost(&self, id: NodeId) -> Option<Axis> {
+        self.model_order(id, &[]).last().copied()
+    }
+
+    /// The storage order of the largest stored node from which `id` is computed, by the axes it shares with `axes`
+    /// (all axes, if none are given).
+    pub fn model_order(&self, id: NodeId, axes: &[Axis]) -> Vec<Axis> {
+        let mut best: (usize, Vec<Axis>) = (0, Vec::new());
+        let mut todo: Vec<NodeId> = self.graph.node(id).args.to_vec();
+        let mut seen: Vec<NodeId> = Vec::new();
+        while let Some(n) = todo.pop() {
+            if seen.contains(&n) {
+                continue;
+            }
+            seen.push(n);
+            match self.orders.get(&n) {
+                Some(order) => {
+                    let shared = order.iter().filter(|a| axes.is_empty() || axes.contains(a)).count();
+                    if shared > best.0 {
+                        best = (shared, order.clone());
+                    }
+                }
+                None => todo.extend(self.graph.node(n).args.iter().copied()),
+            }
+        }
+        best.1
+    }
+}
+
+/// A short name of an operation.
+fn op_name(op: &Op) -> String {
+    match op {
+        Op::Map(fun) => format!("{fun:?}").to_lowercase(),
+        Op::Reduce(red, _) => format!("{red:?}").to_lowercase(),
+        Op::Contract(_) => "contract".into(),
+        Op::Read { .. } => "read".into(),
+        Op::Fiber { .. } => "fiber".into(),
+        Op::Random(..) => "random".into(),
+        _ => "value".into(),
+    }
+}

@@ -1,0 +1,53 @@
+//! Fusion: from a Graph to a Plan. It decides which nodes are stored, which kernels there are, in which order they run
+//! and how their loops are nested.
+//! Law: the Plan computes, entry by entry, what the Graph says, whatever is fused.
+//!
+//! Steps: [`prepare`] rewrites what no kernel takes as it is; [`context`] decides what is stored and how;
+//! [`cluster`] forms kernels and merges them; [`place`] finds memory and order; [`body`], [`traversal`] and
+//! [`product`] write the kernels; [`loops`] merges their loops and chooses what runs in lanes.
+
+mod body;
+mod cluster;
+mod context;
+mod loops;
+mod place;
+mod prepare;
+mod product;
+mod refs;
+#[cfg(test)]
+mod tests;
+mod traversal;
+
+use crate::graph::Graph;
+use crate::plan::Plan;
+
+/// What lowering is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct LowerOptions {
+    /// Reals are f64.
+    pub double: bool,
+    /// Merge kernels and recompute cheap values; without it every node is a kernel of its own.
+    pub fusion: bool,
+}
+
+impl Default for LowerOptions {
+    fn default() -> Self {
+        LowerOptions { double: false, fusion: true }
+    }
+}
+
+/// The Plan of a graph that has been differentiated.
+///
+/// # Panics
+/// On `Point`, `Grad`, `Custom` and `Stop`: differentiation removes them.
+pub fn lower(graph: &Graph, options: &LowerOptions) -> Plan {
+    let graph = prepare::prepare(graph);
+    let mut cx = context::Context::new(&graph, *options);
+    let mut clusters = cluster::Clusters::new(&mut cx);
+    if options.fusion {
+        clusters.merge(&cx);
+    }
+    let plan = place::schedule(cx, clusters);
+    debug_assert_eq!(plan.verify(), Ok(()), "the lowered plan is sound:\n{plan}");
+    plan
+}

@@ -1,0 +1,214 @@
+//! Writes traversals: loop nests over the outer axes, with inner nests for roots that have more.
+//! Law: a root joins an open nest only if it reads what that nest stores at the entry being computed.
+
+use super::body::{Builder, Env, Pos};
+use super::cluster::Cluster;
+use super::context::{Context, Split};
+use super::loops;
+use super::refs::Stored;
+use crate::graph::{Axes, Op, sorted};
+use crate::plan::{BufferId, Extent, Kernel, Range, Traversal};
+use gannet_lang::program::Axis;
+use std::collections::BTreeMap;
+
+impl Context<'_> {
+    /// The kernel of a cluster of roots with common outer axes.
+    pub fn traversal(&self, cluster: &Cluster) -> Kernel {
+        let roots = self.emission_order(cluster);
+        let mut b = Builder::new(self, None);
+        let mut env = Env::new();
+        for axis in self.outer_order(&roots, &cluster.outer) {
+            let pos = b.open_axis(axis);
+            env.push((axis, pos));
+        }
+        if env.is_empty() {
+            b.open(Range::Full(Extent::constant(1)), "once".into());
+        }
+        let base = b.depth();
+        let mut nest: Option<Axes> = None;
+        for (root, joins) in &roots {
+            let axes = &self.graph.ty(root.node()).axes;
+            if !joins || nest.as_ref() != Some(axes) {
+                close_to(&mut b, &mut env, base, cluster.outer.len());
+                for axis in self.root_order(*root).into_iter().filter(|a| !cluster.outer.contains(a)) {
+                    let pos = b.open_axis(axis);
+                    env.push((axis, pos));
+                }
+                nest = Some(axes.clone());
+            }
+            self.emit_root(&mut b, *root, &env);
+        }
+        close_to(&mut b, &mut env, base, cluster.outer.len());
+        self.finish(b, cluster, true)
+    }
+
+    /// The kernel of the blocks of split reductions.
+    pub fn partials(&self, cluster: &Cluster, split: Split) -> Kernel {
+        let mut b = Builder::new(self, None);
+        let extent = self.extent(split.axis);
+        let outer = b.open(Range::Blocks { size: split.size, extent }, "blocks".into());
+        for root in &cluster.roots {
+            let mut env = Env::new();
+            for axis in self.root_order(*root) {
+                let pos = b.open_axis(axis);
+                env.push((axis, pos));
+            }
+            let value = b.partial(root.node(), &env, outer);
+            let buffer = self.place[root];
+            let address = b.block_address(buffer, outer, &env);
+            b.store(buffer, address, value);
+            close_to(&mut b, &mut env, 1, 0);
+        }
+        self.finish(b, cluster, true)
+    }
+
+    /// The kernels of a scatter: one fills, one accumulates.
+    pub fn scatter(&self, cluster: &Cluster) -> Vec<Kernel> {
+        let root = cluster.roots[0];
+        let id = root.node();
+        let node = self.graph.node(id);
+        let Op::Fiber { red, over, .. } = &node.op else { unreachable!("fuse: a scatter is a fiber") };
+        let targets = self.targets[&root].clone();
+        let mut fill = Builder::new(self, None);
+        let env = open_all(&mut fill, &self.root_order(root));
+        let value = fill.neutral(self.kind(id), *red);
+        for buffer in &targets {
+            let address = fill.address(*buffer, &env);
+            fill.store(*buffer, address, value);
+        }
+        // Only an axis that the result keeps may be split over threads: two entries never meet across it.
+        let all = sorted(self.graph.union(&node.args).into_iter().chain(over.iter().copied()));
+        let mut order: Vec<Axis> = all.iter().copied().filter(|a| !over.contains(a)).collect();
+        order.sort_by(|a, b| {
+            let size = |a: &Axis| self.graph.tables.entries(&[*a]);
+            size(b).total_cmp(&size(a)).then(a.cmp(b))
+        });
+        let parallel = !order.is_empty();
+        order.extend(over.iter().copied());
+        let mut b = Builder::new(self, None);
+        let env = open_all(&mut b, &order);
+        let value = b.value(node.args[0], &env);
+        let (place, inside) = b.scatter_place(id, &env);
+        let value = inside.map_or(value, |c| b.masked(self.kind(id), *red, value, c));
+        for buffer in &targets {
+            let address = b.address(*buffer, &place);
+            b.accumulate(*red, *buffer, address, value);
+        }
+        vec![self.finish(fill, cluster, true), self.finish(b, cluster, parallel)]
+    }
+
+    fn finish(&self, b: Builder, cluster: &Cluster, parallel: bool) -> Kernel {
+        let (outer, scope) = b.finish();
+        let name = cluster.roots.iter().map(|r| self.name(r.node())).collect::<Vec<_>>().join(", ");
+        let span = self.graph.span(cluster.roots[0].node());
+        let mut traversal = Traversal { name, span, scope, outer, parallel };
+        loops::merge(&mut traversal.outer);
+        loops::vectorize(&mut traversal.outer, &self.graph.tables.assumed);
+        Kernel::Traversal(traversal)
+    }
+
+    /// Computes and stores a root at the place given.
+    pub fn emit_root(&self, b: &mut Builder, root: Stored, env: &Env) {
+        let value = match root {
+            Stored::Copy(n, _) => b.value(n, env),
+            _ => b.define(root.node(), env),
+        };
+        let targets: Vec<BufferId> = self.targets.get(&root).cloned().unwrap_or_default();
+        for buffer in targets {
+            let address = b.address(buffer, env);
+            b.store(buffer, address, value);
+        }
+    }
+
+    /// The storage order of a root.
+    pub fn root_order(&self, root: Stored) -> Vec<Axis> {
+        self.orders.get(&root.node()).cloned().unwrap_or_else(|| self.graph.ty(root.node()).axes.to_vec())
+    }
+
+    /// Outer axes in the storage order of the largest root.
+    fn outer_order(&self, roots: &[(Stored, bool)], outer: &Axes) -> Vec<Axis> {
+        let size = |r: &Stored| self.graph.tables.entries(&self.graph.ty(r.node()).axes);
+        let largest = roots.iter().map(|r| r.0).reduce(|a, b| if size(&b) > size(&a) { b } else { a });
+        let order = largest.map(|r| self.root_order(r)).unwrap_or_default();
+        order.into_iter().filter(|a| outer.contains(a)).collect()
+    }
+
+    /// Roots that are written, operands first, roots with the same axes together; and whether each may join the nest of
+    /// the one before.
+    fn emission_order(&self, cluster: &Cluster) -> Vec<(Stored, bool)> {
+        let uses = Uses::new(self, cluster);
+        let mut left: Vec<Stored> = cluster.roots.iter().copied().filter(|r| uses.written(*r)).collect();
+        let mut order: Vec<(Stored, bool)> = Vec::new();
+        let mut nest: Vec<Stored> = Vec::new();
+        while !left.is_empty() {
+            let ready: Vec<Stored> =
+                left.iter().copied().filter(|r| left.iter().all(|o| o == r || !uses.needs(*r, *o))).collect();
+            let same = |r: &Stored| {
+                nest.first().is_some_and(|n| self.graph.ty(n.node()).axes == self.graph.ty(r.node()).axes)
+                    && nest.iter().all(|n| uses.only_same_entry(*r, *n))
+            };
+            let joining = ready.iter().copied().find(same);
+            let next = joining.unwrap_or_else(|| *ready.first().expect("fuse: roots of a kernel form no cycle"));
+            if joining.is_none() {
+                nest.clear();
+            }
+            nest.push(next);
+            order.push((next, joining.is_some()));
+            left.retain(|r| *r != next);
+        }
+        order
+    }
+}
+
+/// Who uses what within a cluster, also through roots that are not written: `true` for uses at the same entry only.
+struct Uses(BTreeMap<Stored, BTreeMap<Stored, bool>>, Vec<Stored>);
+
+impl Uses {
+    fn new(cx: &Context, cluster: &Cluster) -> Self {
+        let mut all: BTreeMap<Stored, BTreeMap<Stored, bool>> = BTreeMap::new();
+        // Operands have smaller ids than users, so one sweep closes the relation.
+        let mut roots = cluster.roots.clone();
+        roots.sort_by_key(|r| r.node());
+        for root in &roots {
+            let mut used: BTreeMap<Stored, bool> = BTreeMap::new();
+            for r in cx.refs(*root) {
+                let below = all.get(&r.stored).cloned().unwrap_or_default();
+                for (other, full) in below.into_iter().chain([(r.stored, true)]) {
+                    let entry = used.entry(other).or_insert(true);
+                    *entry &= full && r.full;
+                }
+            }
+            all.insert(*root, used);
+        }
+        let written = cluster.roots.iter().copied();
+        let written = written.filter(|r| cx.targets.get(r).is_some_and(|t| !t.is_empty())).collect();
+        Uses(all, written)
+    }
+
+    fn written(&self, root: Stored) -> bool {
+        self.1.contains(&root)
+    }
+
+    fn needs(&self, user: Stored, used: Stored) -> bool {
+        self.0[&user].contains_key(&used)
+    }
+
+    fn only_same_entry(&self, user: Stored, used: Stored) -> bool {
+        self.0[&user].get(&used).copied().unwrap_or(true)
+    }
+}
+
+fn open_all(b: &mut Builder, order: &[Axis]) -> Env {
+    if order.is_empty() {
+        b.open(Range::Full(Extent::constant(1)), "once".into());
+    }
+    let open = |a: &Axis| -> (Axis, Pos) { (*a, b.open_axis(*a)) };
+    order.iter().map(open).collect()
+}
+
+fn close_to(b: &mut Builder, env: &mut Env, depth: usize, axes: usize) {
+    while b.depth() > depth {
+        b.close();
+    }
+    env.truncate(axes);
+}

@@ -1,0 +1,103 @@
+//! Where temporary buffers lie in one block of memory.
+//! Law: two buffers that are alive at the same time do not overlap; the same plan and sizes give the same places.
+
+use super::{BufferId, Home, Inst, Kernel, Kind, Plan, Stmt};
+
+/// Every place is a multiple of this many bytes: a cache line.
+pub const ALIGNMENT: u64 = 64;
+
+/// The places of temporary buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrangement {
+    /// The offset in bytes of each buffer in the arena; `None` for buffers that live elsewhere.
+    pub offsets: Vec<Option<u64>>,
+    /// The size of the arena in bytes.
+    pub total: u64,
+}
+
+impl Plan {
+    /// The size of a buffer in bytes, given the sizes of all dims.
+    pub fn bytes(&self, id: BufferId, sizes: &[u64]) -> u64 {
+        let width = match self.buffer(id).kind {
+            Kind::Real if self.double => 8,
+            Kind::Real | Kind::Int => 4,
+            Kind::Bool => 1,
+        };
+        self.entries(id).eval(sizes).max(0) as u64 * width
+    }
+}
+
+/// First and last kernel that use each buffer.
+fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+    let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
+    for (i, kernel) in plan.kernels.iter().enumerate() {
+        for b in kernel.buffers() {
+            let life = lives[b.index()].get_or_insert((i, i));
+            life.1 = i;
+        }
+    }
+    lives
+}
+
+impl Kernel {
+    /// All buffers that it reads or writes; some may occur twice.
+    pub fn buffers(&self) -> Vec<BufferId> {
+        let mut all = Vec::new();
+        match self {
+            Kernel::Traversal(t) => in_body(&t.outer.body, &mut all),
+            Kernel::Contraction(c) => {
+                all.extend([c.a.buffer, c.b.buffer]);
+                all.extend(c.c.iter().map(|c| c.buffer));
+                c.epilogue.iter().for_each(|e| in_body(&e.rows.body, &mut all));
+            }
+        }
+        all
+    }
+}
+
+fn in_body(body: &[Stmt], all: &mut Vec<BufferId>) {
+    for s in body {
+        match s {
+            Stmt::Let(_, Inst::Load(b, _)) | Stmt::Store(b, _, _) | Stmt::Accumulate(_, b, _, _) => all.push(*b),
+            Stmt::Loop(l) => in_body(&l.body, all),
+            Stmt::Let(..) => {}
+        }
+    }
+}
+
+/// Arranges the temporary buffers of a plan, given the sizes of all dims: large ones first, each in the smallest gap
+/// that is free during its life.
+pub fn arrange(plan: &Plan, sizes: &[u64]) -> Arrangement {
+    let lives = lifetimes(plan);
+    let mut temps: Vec<(u64, BufferId, (usize, usize))> = (0..plan.buffers.len())
+        .map(BufferId::new)
+        .filter(|b| plan.buffer(*b).home == Home::Temp)
+        .filter_map(|b| Some((plan.bytes(b, sizes).max(1).next_multiple_of(ALIGNMENT), b, lives[b.index()]?)))
+        .collect();
+    temps.sort_by_key(|(size, b, _)| (std::cmp::Reverse(*size), *b));
+    let mut offsets = vec![None; plan.buffers.len()];
+    let mut total = 0;
+    let mut placed: Vec<(u64, u64, (usize, usize))> = Vec::new();
+    for (size, b, life) in temps {
+        let mut taken: Vec<(u64, u64)> =
+            placed.iter().filter(|p| p.2.0 <= life.1 && life.0 <= p.2.1).map(|p| (p.0, p.0 + p.1)).collect();
+        taken.sort();
+        let offset = smallest_gap(&taken, size);
+        offsets[b.index()] = Some(offset);
+        total = total.max(offset + size);
+        placed.push((offset, size, life));
+    }
+    Arrangement { offsets, total }
+}
+
+/// The start of the smallest gap between sorted ranges that takes `size`, or the end of all.
+fn smallest_gap(taken: &[(u64, u64)], size: u64) -> u64 {
+    let (mut end, mut best): (u64, Option<(u64, u64)>) = (0, None);
+    for (from, to) in taken {
+        if *from >= end + size && best.is_none_or(|b| from - end < b.0) {
+            best = Some((from - end, end));
+        }
+        end = end.max(*to);
+    }
+    best.map_or(end, |b| b.1)
+}

@@ -1,0 +1,262 @@
+//! A slow, exact interpreter of Plans in f64: the oracle of the emitters and the witness of fusion.
+//! Law: kernels, loops and statements are executed as they stand; lanes and threads change nothing.
+
+use super::{Access, Acc, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, Loop, Plan, Range, Stmt, ValueId};
+use crate::graph::{Red, neutral};
+use gannet_lang::program::{Dist, Fun, SiteId};
+
+/// What a plan runs on: values of leaves in storage order, by their ids.
+pub struct Leaves<'a> {
+    /// Sizes of all dims.
+    pub sizes: Vec<u64>,
+    /// Data.
+    pub inputs: Vec<Vec<f64>>,
+    /// Parameters.
+    pub params: Vec<Vec<f64>>,
+    /// States.
+    pub states: Vec<Vec<f64>>,
+    /// Hyperparameters.
+    pub hypers: Vec<f64>,
+    /// The step, from 1.
+    pub step: f64,
+    /// The draw of an entry.
+    pub draw: &'a dyn Fn(Dist, SiteId, u64) -> f64,
+}
+
+/// Runs a plan; returns the contents of all buffers after the last kernel.
+///
+/// # Panics
+/// If the plan breaks a law, or a leaf has another number of entries than its type says.
+pub fn run(plan: &Plan, leaves: &Leaves) -> Vec<Vec<f64>> {
+    let content = |b: usize| {
+        let id = BufferId::new(b);
+        let entries = plan.entries(id).eval(&leaves.sizes) as usize;
+        let given = match plan.buffer(id).home {
+            Home::Input(i) => &leaves.inputs[i.index()],
+            Home::Param(p) => &leaves.params[p.index()],
+            Home::State(s) => &leaves.states[s.index()],
+            // Nothing may be read before it is written: NaN would show it.
+            Home::Result | Home::Temp => return vec![f64::NAN; entries],
+        };
+        assert_eq!(given.len(), entries, "{} has its entries", plan.buffer(id).name);
+        given.clone()
+    };
+    let mut run = Run { plan, leaves, buffers: (0..plan.buffers.len()).map(content).collect() };
+    for kernel in &plan.kernels {
+        match kernel {
+            Kernel::Traversal(t) => {
+                let mut frame = Frame::new(t.scope.values.len(), t.scope.loops.len(), &t.scope.values);
+                run.one_loop(&t.outer, &mut frame);
+            }
+            Kernel::Contraction(c) => run.contraction(c),
+        }
+    }
+    run.buffers
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    leaves: &'a Leaves<'a>,
+    buffers: Vec<Vec<f64>>,
+}
+
+/// Values and counters of a kernel.
+struct Frame<'a> {
+    values: Vec<f64>,
+    counters: Vec<i64>,
+    kinds: &'a [Kind],
+    tile: f64,
+}
+
+impl<'a> Frame<'a> {
+    fn new(values: usize, loops: usize, kinds: &'a [Kind]) -> Self {
+        Frame { values: vec![f64::NAN; values], counters: vec![0; loops], kinds, tile: f64::NAN }
+    }
+
+    fn get(&self, v: ValueId) -> f64 {
+        self.values[v.index()]
+    }
+}
+
+impl Run<'_> {
+    fn one_loop(&mut self, l: &Loop, frame: &mut Frame) {
+        let sizes = &self.leaves.sizes;
+        let (from, to) = match &l.range {
+            Range::Full(e) => (0, e.eval(sizes)),
+            Range::Blocks { size, extent } => (0, (extent.eval(sizes) + size - 1) / size),
+            Range::Block { outer, size, extent } => {
+                let from = frame.counters[outer.index()] * size;
+                (from, (from + size).min(extent.eval(sizes)))
+            }
+        };
+        let mut sums: Vec<Sum> = l.accs.iter().map(Sum::new).collect();
+        for i in from..to {
+            frame.counters[l.id.index()] = i;
+            self.body(&l.body, frame);
+            for (sum, acc) in sums.iter_mut().zip(&l.accs) {
+                sum.take(acc.red, frame.get(acc.value), i);
+            }
+        }
+        for (sum, acc) in sums.iter().zip(&l.accs) {
+            frame.values[acc.result.index()] = sum.result(acc.red);
+        }
+    }
+
+    fn body(&mut self, body: &[Stmt], frame: &mut Frame) {
+        for s in body {
+            match s {
+                Stmt::Let(v, inst) => frame.values[v.index()] = self.inst(inst, *v, frame),
+                Stmt::Loop(l) => self.one_loop(l, frame),
+                Stmt::Store(b, a, v) => {
+                    let at = self.entry(*b, a, frame);
+                    self.buffers[b.index()][at] = frame.get(*v);
+                }
+                Stmt::Accumulate(red, b, a, v) => {
+                    let at = self.entry(*b, a, frame);
+                    let old = self.buffers[b.index()][at];
+                    self.buffers[b.index()][at] = combine(*red, old, frame.get(*v));
+                }
+            }
+        }
+    }
+
+    fn entry(&self, b: BufferId, a: &Address, frame: &Frame) -> usize {
+        let at = self.number(a, frame);
+        let len = self.buffers[b.index()].len();
+        let name = &self.plan.buffer(b).name;
+        assert!((0..len as i64).contains(&at), "entry {at} of {name} lies outside its {len}");
+        at as usize
+    }
+
+    fn number(&self, a: &Address, frame: &Frame) -> i64 {
+        let sizes = &self.leaves.sizes;
+        let index = |i: &Index| match i {
+            Index::Loop(l) => frame.counters[l.index()],
+            Index::Value(v) => frame.get(*v) as i64,
+        };
+        let terms: i64 = a.terms.iter().map(|(i, c, s)| index(i) * c * s.eval(sizes)).sum();
+        let offset: i64 = a.offset.iter().map(|(c, s)| c * s.eval(sizes)).sum();
+        terms + offset
+    }
+
+    fn inst(&self, inst: &Inst, v: ValueId, frame: &Frame) -> f64 {
+        match inst {
+            Inst::Const(n) => *n,
+            Inst::Counter(l) => frame.counters[l.index()] as f64,
+            Inst::Size(dim) => self.leaves.sizes[dim.index()] as f64,
+            Inst::Hyper(h) => self.leaves.hypers[h.index()],
+            Inst::Step => self.leaves.step,
+            Inst::Tile => frame.tile,
+            Inst::Load(b, a) => self.buffers[b.index()][self.entry(*b, a, frame)],
+            Inst::Random(dist, site, a) => (self.leaves.draw)(*dist, *site, self.number(a, frame) as u64),
+            Inst::Map(fun, args) => {
+                let x: Vec<f64> = args.iter().map(|a| frame.get(*a)).collect();
+                let value = crate::scalar::eval(*fun, &x);
+                // Whole numbers stay whole, also where the operands were truth values.
+                if frame.kinds[v.index()] == Kind::Int && *fun == Fun::ToInt { value.trunc() } else { value }
+            }
+        }
+    }
+
+    fn contraction(&mut self, c: &Contraction) {
+        let sizes = &self.leaves.sizes;
+        let counts = |axes: &[Extent]| -> Vec<i64> { axes.iter().map(|e| e.eval(sizes)).collect() };
+        let (batch, m, n, k) = (counts(&c.batch), counts(&c.m), counts(&c.n), counts(&c.k));
+        let scope = c.epilogue.as_ref().map(|e| &e.scope);
+        for p in places(&batch) {
+            for (row, i) in places(&m).iter().enumerate() {
+                let mut tiles = Vec::new();
+                for j in places(&n) {
+                    let term = |s: &Vec<i64>| {
+                        self.operand(&c.a, &p, i, s) * self.operand(&c.b, &p, s, &j)
+                    };
+                    let sum: f64 = places(&k).iter().map(term).sum();
+                    if let Some(out) = &c.c {
+                        let at = self.offset(out, &p, i, &j);
+                        self.buffers[out.buffer.index()][at as usize] = sum;
+                    }
+                    tiles.push(sum);
+                }
+                if let (Some(e), Some(scope)) = (&c.epilogue, scope) {
+                    let mut frame = Frame::new(scope.values.len(), scope.loops.len(), &scope.values);
+                    frame.counters[e.rows.id.index()] = row as i64;
+                    self.row(&e.rows.body, e.columns, &tiles, &mut frame);
+                }
+            }
+        }
+    }
+
+    fn row(&mut self, body: &[Stmt], columns: super::LoopId, tiles: &[f64], frame: &mut Frame) {
+        for s in body {
+            match s {
+                Stmt::Loop(l) if l.id == columns => {
+                    for (j, tile) in tiles.iter().enumerate() {
+                        frame.counters[l.id.index()] = j as i64;
+                        frame.tile = *tile;
+                        self.body(&l.body, frame);
+                    }
+                }
+                s => self.body(std::slice::from_ref(s), frame),
+            }
+        }
+    }
+
+    fn operand(&self, a: &Access, batch: &[i64], rows: &[i64], columns: &[i64]) -> f64 {
+        self.buffers[a.buffer.index()][self.offset(a, batch, rows, columns) as usize]
+    }
+
+    fn offset(&self, a: &Access, batch: &[i64], rows: &[i64], columns: &[i64]) -> i64 {
+        let dot = |i: &[i64], s: &[Extent]| -> i64 {
+            assert_eq!(i.len(), s.len(), "an operand has a stride along each axis");
+            i.iter().zip(s).map(|(i, s)| i * s.eval(&self.leaves.sizes)).sum()
+        };
+        dot(batch, &a.batch) + dot(rows, &a.rows) + dot(columns, &a.columns)
+    }
+}
+
+/// All places of a grid, the last axis fastest.
+fn places(sizes: &[i64]) -> Vec<Vec<i64>> {
+    let mut all = vec![Vec::new()];
+    for size in sizes {
+        all = all.iter().flat_map(|p| (0..*size).map(move |i| [p.clone(), vec![i]].concat())).collect();
+    }
+    all
+}
+
+/// A running reduction.
+struct Sum {
+    value: f64,
+    place: i64,
+}
+
+impl Sum {
+    fn new(acc: &Acc) -> Self {
+        Sum { value: neutral(acc.red), place: 0 }
+    }
+
+    fn take(&mut self, red: Red, x: f64, i: i64) {
+        match red {
+            Red::ArgMax if x > self.value => (self.value, self.place) = (x, i),
+            Red::ArgMin if x < self.value => (self.value, self.place) = (x, i),
+            Red::ArgMax | Red::ArgMin => {}
+            _ => self.value = combine(red, self.value, x),
+        }
+    }
+
+    fn result(&self, red: Red) -> f64 {
+        if matches!(red, Red::ArgMax | Red::ArgMin) { self.place as f64 } else { self.value }
+    }
+}
+
+/// `red` of two values.
+fn combine(red: Red, a: f64, b: f64) -> f64 {
+    match red {
+        Red::Sum => a + b,
+        Red::Prod => a * b,
+        Red::Max => crate::scalar::eval(Fun::Max, &[a, b]),
+        Red::Min => crate::scalar::eval(Fun::Min, &[a, b]),
+        Red::Any => crate::scalar::eval(Fun::Or, &[a, b]),
+        Red::All => crate::scalar::eval(Fun::And, &[a, b]),
+        Red::ArgMax | Red::ArgMin => unreachable!("the place of an extreme is not combined"),
+    }
+}
