@@ -113,7 +113,12 @@ fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> N
     if solved.is_empty() || g.tables.entries(&open) > 64.0 {
         return whole(g);
     }
-    let x = over.iter().filter(|a| !g.ty(args[0]).has(**a)).fold(args[0], |x, a| spread(g, x, *a));
+    let mut x = args[0];
+    for a in over {
+        if !g.ty(x).has(*a) {
+            x = spread(g, x, *a);
+        }
+    }
     // Fresh names for all reduced axes: the result may use theirs.
     let fresh: Vec<(Axis, Axis)> = open.iter().map(|a| (*a, fresh_axis(g, *a, args[0], at))).collect();
     let name = |a: Axis| fresh.iter().find(|f| f.0 == a).map_or(a, |f| f.1);
@@ -201,14 +206,11 @@ fn equation(g: &mut Graph, a: Axis, to: &At, solved: &[Solved], name: &dyn Fn(Ax
             }
         }
     }
-    let terms: Vec<NodeId> = sum
-        .into_iter()
-        .map(|(c, axis)| {
-            let (c, i) = (g.int(c), g.add(Op::Iota(axis), []));
-            g.mul_all(&[c, i])
-        })
-        .chain([g.int(constant)])
-        .collect();
+    let mut terms = vec![g.int(constant)];
+    for (c, axis) in sum {
+        let (c, i) = (g.int(c), g.add(Op::Iota(axis), []));
+        terms.push(g.mul_all(&[c, i]));
+    }
     let right = g.add_all(&terms);
     let left = g.add(Op::Iota(a), []);
     g.map2(Fun::Eq, left, right)
