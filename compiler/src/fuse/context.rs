@@ -342,11 +342,13 @@ impl<'g> Context<'g> {
         self.orders = orders;
     }
 
-    /// Open dims outermost, axes that are reduced innermost.
+    /// The rows of data outermost, then open dims, axes that are reduced innermost.
     fn natural_order(&self, axes: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
         let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
         let mut order = axes.to_vec();
-        order.sort_by_key(|a| (reduced.contains(a), !open(a), *a));
+        let inputs = &self.graph.tables.inputs;
+        let row = |a: &Axis| inputs.iter().any(|i| i.ty.axes.first() == Some(a));
+        order.sort_by_key(|a| (!row(a), reduced.contains(a), !open(a), *a));
         order
     }
 

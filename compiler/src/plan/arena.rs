@@ -9,10 +9,10 @@ pub const ALIGNMENT: u64 = 64;
 /// The places of temporary buffers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrangement {
-    /// The offset in bytes of each buffer in the arena; `None` for buffers that live elsewhere.
-    pub offsets: Vec<Option<u64>>,
+    /// The offset in bytes of each buffer in the arena; 0 for buffers that live elsewhere.
+    pub offsets: Vec<usize>,
     /// The size of the arena in bytes.
-    pub total: u64,
+    pub total: usize,
 }
 
 impl Plan {
@@ -75,7 +75,7 @@ pub fn arrange(plan: &Plan, sizes: &[u64]) -> Arrangement {
         .filter_map(|b| Some((plan.bytes(b, sizes).max(1).next_multiple_of(ALIGNMENT), b, lives[b.index()]?)))
         .collect();
     temps.sort_by_key(|(size, b, _)| (std::cmp::Reverse(*size), *b));
-    let mut offsets = vec![None; plan.buffers.len()];
+    let mut offsets = vec![0; plan.buffers.len()];
     let mut total = 0;
     let mut placed: Vec<(u64, u64, (usize, usize))> = Vec::new();
     for (size, b, life) in temps {
@@ -83,11 +83,11 @@ pub fn arrange(plan: &Plan, sizes: &[u64]) -> Arrangement {
             placed.iter().filter(|p| p.2.0 <= life.1 && life.0 <= p.2.1).map(|p| (p.0, p.0 + p.1)).collect();
         taken.sort();
         let offset = smallest_gap(&taken, size);
-        offsets[b.index()] = Some(offset);
+        offsets[b.index()] = offset as usize;
         total = total.max(offset + size);
         placed.push((offset, size, life));
     }
-    Arrangement { offsets, total }
+    Arrangement { offsets, total: total as usize }
 }
 
 /// The start of the smallest gap between sorted ranges that takes `size`, or the end of all.
