@@ -55,7 +55,13 @@ pub struct Lower<'a> {
 }
 
 impl<'a> Lower<'a> {
-    pub fn new(plan: &'a Plan, scope: &'a Scope, module: &'a mut JITModule, b: FunctionBuilder<'a>, context: Value) -> Self {
+    pub fn new(
+        plan: &'a Plan,
+        scope: &'a Scope,
+        module: &'a mut JITModule,
+        b: FunctionBuilder<'a>,
+        context: Value,
+    ) -> Self {
         let real = if plan.double { types::F64 } else { types::F32 };
         Lower {
             plan,

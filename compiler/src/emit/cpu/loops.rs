@@ -193,8 +193,9 @@ impl Lower<'_> {
             .iter()
             .map(|r| {
                 let v = self.b.use_var(r.value);
-                let lanes: Vec<Val> =
-                    (0..LANES).map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false }).collect();
+                let lanes: Vec<Val> = (0..LANES)
+                    .map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false })
+                    .collect();
                 let low = self.combine(r.red, r.kind, lanes[0], lanes[2]);
                 let high = self.combine(r.red, r.kind, lanes[1], lanes[3]);
                 let all = self.combine(r.red, r.kind, low, high);
@@ -231,7 +232,9 @@ impl Lower<'_> {
     pub fn warm(&mut self, body: &[Stmt]) {
         for stmt in body {
             match stmt {
-                Stmt::Let(_, Inst::Map(fun, args)) if args.len() == 1 && self.kind(args[0]) == Kind::Real && self.real == types::F32 => {
+                Stmt::Let(_, Inst::Map(fun, args))
+                    if args.len() == 1 && self.kind(args[0]) == Kind::Real && self.real == types::F32 =>
+                {
                     for vector in [false, true] {
                         let zero = self.num(0.0, vector);
                         self.real_fun(*fun, &[zero], vector);
@@ -287,7 +290,8 @@ impl Lower<'_> {
                 }
                 Stmt::Let(_, Inst::Map(_, args)) => args.iter().for_each(|v| self.prepare_lanes(*v, vector)),
                 Stmt::Loop(inner) => {
-                    let (Range::Full(e) | Range::Block { extent: e, .. } | Range::Blocks { extent: e, .. }) = &inner.range;
+                    let (Range::Full(e) | Range::Block { extent: e, .. } | Range::Blocks { extent: e, .. }) =
+                        &inner.range;
                     self.extent(e);
                     self.prepare_body(&inner.body, vector);
                 }
@@ -297,7 +301,8 @@ impl Lower<'_> {
     }
 
     fn prepare_lanes(&mut self, v: ValueId, vector: bool) {
-        if vector && let Some(val) = self.values[v.index()]
+        if vector
+            && let Some(val) = self.values[v.index()]
             && !val.vector
         {
             let kind = self.kind(v);

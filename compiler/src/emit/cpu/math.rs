@@ -54,7 +54,8 @@ impl Lower<'_> {
         let (ln2_high, ln2_low) = (self.num(-0.693_359_375, vector), self.num(2.121_944_4e-4, vector));
         let r = self.b.ins().fma(n, ln2_high, clamped);
         let r = self.b.ins().fma(n, ln2_low, r);
-        let p = self.polynomial(r, &[1.0, 1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0], vector);
+        let p =
+            self.polynomial(r, &[1.0, 1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0], vector);
         let n = self.b.ins().fcvt_to_sint_sat(Self::whole(vector), n);
         let one = self.b.ins().iconst(types::I32, 1);
         let half = self.b.ins().sshr(n, one);
@@ -189,7 +190,13 @@ impl Lower<'_> {
         let negative = self.b.ins().fcmp(FloatCC::LessThan, x, zero);
         let far = self.pick(negative, minus, far, vector);
         let z = self.b.ins().fmul(x, x);
-        let c = [-3.333_328_194_22e-1, 1.333_144_220_36e-1, -5.373_971_555_31e-2, 2.063_908_879_54e-2, -5.704_988_727_45e-3];
+        let c = [
+            -3.333_328_194_22e-1,
+            1.333_144_220_36e-1,
+            -5.373_971_555_31e-2,
+            2.063_908_879_54e-2,
+            -5.704_988_727_45e-3,
+        ];
         let p = self.polynomial(z, &c, vector);
         let p = self.b.ins().fmul(p, z);
         let near = self.b.ins().fma(p, x, x);

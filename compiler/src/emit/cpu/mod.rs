@@ -10,6 +10,8 @@ mod loops;
 mod math;
 mod ops;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use crate::plan::{Kernel, Plan};
 use body::Lower;
@@ -58,6 +60,7 @@ pub type EpilogueFn =
 pub struct Compiled {
     module: Option<JITModule>,
     functions: Vec<Option<FuncId>>,
+    bytes: Vec<u8>,
 }
 
 // SAFETY: after `compile` the module is only read.
@@ -75,6 +78,11 @@ impl Compiled {
     pub fn traversal(&self, kernel: usize) -> Option<TraversalFn> {
         // SAFETY: `compile` gave the function of a traversal this signature.
         self.address(kernel).map(|a| unsafe { std::mem::transmute::<*const u8, TraversalFn>(a) })
+    }
+
+    /// The bytes of all functions in order, before addresses of host functions are filled in.
+    pub fn code_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The code of a contraction's epilogue, if it has one.
@@ -99,6 +107,7 @@ pub fn compile(plan: &Plan) -> Compiled {
     let mut functions = Vec::new();
     let mut frontend = FunctionBuilderContext::new();
     let mut context = module.make_context();
+    let mut bytes = Vec::new();
     for (k, kernel) in plan.kernels.iter().enumerate() {
         let Some(signature) = signature(kernel, &module) else {
             functions.push(None);
@@ -110,11 +119,12 @@ pub fn compile(plan: &Plan) -> Compiled {
             .declare_function(&format!("k{k}"), Linkage::Local, &context.func.signature)
             .expect("kernel names differ");
         module.define_function(id, &mut context).unwrap_or_else(|e| panic!("kernel {k} does not compile: {e:?}"));
+        bytes.extend_from_slice(context.compiled_code().expect("just compiled").code_buffer());
         module.clear_context(&mut context);
         functions.push(Some(id));
     }
     module.finalize_definitions().expect("all host functions are known");
-    Compiled { module: Some(module), functions }
+    Compiled { module: Some(module), functions, bytes }
 }
 
 /// The Cranelift text of all bodies, for `--emit clif`.
@@ -138,7 +148,11 @@ pub fn clif(plan: &Plan) -> String {
 
 fn new_module() -> JITModule {
     let mut flags = settings::builder();
-    for (name, value) in [("opt_level", "none"), ("is_pic", "false"), ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })] {
+    for (name, value) in [
+        ("opt_level", "none"),
+        ("is_pic", "false"),
+        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+    ] {
         flags.set(name, value).expect("the setting exists");
     }
     let isa = cranelift_native::builder().expect("the processor is known to Cranelift");

@@ -11,8 +11,7 @@ use gannet_lang::program::Fun;
 impl Lower<'_> {
     /// A scalar function of values.
     pub fn map(&mut self, fun: Fun, args: &[ValueId], kind: Kind) -> Val {
-        let vals: Vec<Val> = args.iter().map(|a| self.value(*a)).collect();
-        let kinds: Vec<Kind> = args.iter().map(|a| self.kind(*a)).collect();
+        let (vals, kinds) = self.operands(fun, args, kind);
         let vector = vals.iter().any(|v| v.vector);
         let x: Vec<Value> = if vector {
             vals.iter().zip(&kinds).map(|(v, k)| self.in_lanes(*v, *k)).collect()
@@ -30,6 +29,22 @@ impl Lower<'_> {
         }
     }
 
+    /// Operands of one kind: truth values that meet whole numbers, or that are reckoned with, become whole numbers.
+    fn operands(&mut self, fun: Fun, args: &[ValueId], kind: Kind) -> (Vec<Val>, Vec<Kind>) {
+        let mut vals: Vec<Val> = args.iter().map(|a| self.value(*a)).collect();
+        let mut kinds: Vec<Kind> = args.iter().map(|a| self.kind(*a)).collect();
+        let from = usize::from(fun == Fun::Select);
+        let logic = matches!(fun, Fun::And | Fun::Or | Fun::Not);
+        let reckoned = kind == Kind::Int && !matches!(fun, Fun::Select | Fun::ToInt);
+        if !logic && (reckoned || kinds[from..].contains(&Kind::Int)) {
+            for (v, k) in vals.iter_mut().zip(&mut kinds).skip(from).filter(|(_, k)| **k == Kind::Bool) {
+                let whole = self.bool_fun(Fun::ToInt, &[v.v], v.vector).expect("truth values convert");
+                (v.v, *k) = (whole, Kind::Int);
+            }
+        }
+        (vals, kinds)
+    }
+
     /// Sums and products of many operands, from left to right; the first product of a sum is fused with it.
     fn many(&mut self, x: &[Value], real: bool, product: bool) -> Value {
         let mut so_far = x[0];
@@ -44,6 +59,7 @@ impl Lower<'_> {
         so_far
     }
 
+    /// A function of reals, if it is computed in lanes.
     pub fn real_fun(&mut self, fun: Fun, x: &[Value], vector: bool) -> Option<Value> {
         let f32s = self.real == types::F32;
         Some(match fun {
