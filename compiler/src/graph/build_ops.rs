@@ -204,7 +204,8 @@ impl Graph {
     ///
     /// `at` names the axes of `x`; `At::Arg(k)` means the k-th of the node's operands, so `indices[0]` is `Arg(1)`.
     pub fn read(&mut self, x: NodeId, at: &[(Axis, At)], indices: &[NodeId], outside: Option<NodeId>) -> NodeId {
-        let mut subst: Subst = at.iter().filter(|(a, to)| to.as_axis() != Some(*a)).cloned().collect();
+        let normal = at.iter().map(|(a, to)| (*a, to.normal()));
+        let mut subst: Subst = normal.filter(|(a, to)| to.as_axis() != Some(*a)).collect();
         subst.sort();
         if subst.is_empty() && outside.is_none() {
             return x;
@@ -226,7 +227,7 @@ impl Graph {
 
     /// The adjoint of a read; see [`Op::Fiber`].
     pub fn fiber(&mut self, red: Red, x: NodeId, at: &[(Axis, At)], over: &[Axis], indices: &[NodeId]) -> NodeId {
-        let mut subst: Subst = at.iter().cloned().collect();
+        let mut subst: Subst = at.iter().map(|(a, to)| (*a, to.normal())).collect();
         subst.sort();
         let over: Axes = sorted(over.iter().copied());
         self.add(Op::Fiber { red, at: subst, over }, std::iter::once(x).chain(indices.iter().copied()))

@@ -4,12 +4,15 @@
 mod build_ops;
 mod op;
 pub mod random;
+mod typing;
+mod verify;
 
 pub use op::{At, Axes, Num, Op, Red, Subst};
+pub use typing::fun_arity;
 
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
-use gannet_lang::program::{Axis, Dim, Elem, Fun, Hyper, Input, Output, Param, Size, State, Unit};
+use gannet_lang::program::{Axis, Dim, Elem, Hyper, Input, Output, Param, Size, State, Unit};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -165,7 +168,7 @@ impl Graph {
         if let Some(&id) = self.known.get(&(op.clone(), args.clone())) {
             return id;
         }
-        let ty = self.infer(&op, &args);
+        let ty = self.type_of(&op, &args).unwrap_or_else(|e| panic!("{op:?} {args:?}: {e}"));
         let id = NodeId::new(self.nodes.len());
         self.known.insert((op.clone(), args.clone()), id);
         self.nodes.push(Node { op, args, ty });
@@ -208,128 +211,9 @@ impl Graph {
         new
     }
 
-    /// Checks every node against the typing rules and every law of this level; the text says what is wrong.
-    pub fn verify(&self) -> Result<(), String> {
-        for id in self.ids() {
-            let node = self.node(id);
-            if node.args.iter().any(|a| *a >= id) {
-                return Err(format!("{id} uses a node that does not come before it"));
-            }
-            if self.infer(&node.op, &node.args) != node.ty {
-                return Err(format!("{id} has another type than its operation gives"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The typing rules.
-    fn infer(&self, op: &Op, args: &[NodeId]) -> Type {
-        let table = |ty: &gannet_lang::program::Ty| Type { elem: ty.elem, axes: sorted(ty.axes.iter().copied()) };
-        let real = |axes: Axes| Type { elem: Elem::Real, axes };
-        match op {
-            Op::Input(i) => table(&self.tables.inputs[i.index()].ty),
-            Op::Param(p) => table(&self.tables.params[p.index()].ty),
-            Op::State(s) => table(&self.tables.states[s.index()].ty),
-            Op::Hyper(_) | Op::Step | Op::Size(_) => real(Axes::new()),
-            Op::Const(_, elem) => Type { elem: *elem, axes: Axes::new() },
-            Op::Iota(axis) => Type { elem: Elem::Index(axis.dim), axes: SmallVec::from_slice(&[*axis]) },
-            Op::Random(_, _, axes) => real(sorted(axes.iter().copied())),
-            Op::Map(fun) => Type { elem: self.map_elem(*fun, args), axes: self.union(args) },
-            Op::Reduce(red, axes) => self.infer_reduce(*red, axes, args[0]),
-            Op::Contract(axes) => {
-                assert!(args.len() >= 2, "a contraction has two factors or more");
-                let all = self.union(args);
-                assert!(axes.iter().all(|a| all.contains(a)), "a summed axis occurs in a factor");
-                real(all.into_iter().filter(|a| !axes.contains(a)).collect())
-            }
-            Op::Read { at, guarded } => self.infer_read(at, *guarded, args),
-            Op::Fiber { red, at, over } => self.infer_fiber(*red, at, over, args),
-            Op::Point(_) | Op::Stop => self.ty(args[0]).clone(),
-            Op::Grad { axes, shared } => {
-                let of = self.ty(args[0]).axes.iter().copied();
-                let kept = axes.iter().map(|(_, name)| *name);
-                let _ = shared;
-                real(sorted(of.chain(kept)))
-            }
-            Op::Custom { inputs } => {
-                assert_eq!(args.len(), 2 + 2 * *inputs as usize, "value, inputs, cotangent, cotangents");
-                self.ty(args[0]).clone()
-            }
-        }
-    }
-
-    fn infer_reduce(&self, red: Red, axes: &Axes, x: NodeId) -> Type {
-        let ty = self.ty(x);
-        assert!(axes.iter().all(|a| ty.has(*a)), "reduced axes {axes:?} belong to the operand {:?}", ty.axes);
-        let elem = match red {
-            Red::ArgMax | Red::ArgMin => {
-                assert_eq!(axes.len(), 1, "argmax goes over one axis");
-                Elem::Index(axes[0].dim)
-            }
-            _ => ty.elem,
-        };
-        Type { elem, axes: ty.axes.iter().copied().filter(|a| !axes.contains(a)).collect() }
-    }
-
-    fn infer_read(&self, at: &Subst, guarded: bool, args: &[NodeId]) -> Type {
-        let ty = self.ty(args[0]);
-        assert!(at.iter().all(|(a, _)| ty.has(*a)), "substituted axes {at:?} belong to the operand {:?}", ty.axes);
-        let kept = ty.axes.iter().copied().filter(|a| at.iter().all(|(b, _)| a != b));
-        let mut axes: Vec<Axis> = kept.collect();
-        for (_, to) in at {
-            match to {
-                At::Affine { terms, .. } => axes.extend(terms.iter().map(|t| t.1)),
-                At::Arg(k) => axes.extend(self.ty(args[*k as usize]).axes.iter().copied()),
-            }
-        }
-        if guarded {
-            axes.extend(self.ty(*args.last().expect("a guarded read has a value outside")).axes.iter().copied());
-        }
-        Type { elem: ty.elem, axes: sorted(axes) }
-    }
-
-    fn infer_fiber(&self, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> Type {
-        let _ = red;
-        let ty = self.ty(args[0]);
-        // The operand is taken over the union of its axes and the reduced ones: along a reduced axis that it lacks, it repeats.
-        let kept = ty.axes.iter().copied().filter(|a| !over.contains(a));
-        let extra = args[1..].iter().flat_map(|a| self.ty(*a).axes.iter().copied()).filter(|a| !over.contains(a));
-        let named = at.iter().map(|(a, _)| *a);
-        Type { elem: ty.elem, axes: sorted(kept.chain(extra).chain(named)) }
-    }
-
     /// The union of the operands' axes.
     pub fn union(&self, args: &[NodeId]) -> Axes {
         sorted(args.iter().flat_map(|a| self.ty(*a).axes.iter().copied()))
-    }
-
-    fn map_elem(&self, fun: Fun, args: &[NodeId]) -> Elem {
-        let elem = |k: usize| self.ty(args[k]).elem;
-        match fun {
-            Fun::Lt
-            | Fun::Le
-            | Fun::Gt
-            | Fun::Ge
-            | Fun::Eq
-            | Fun::Ne
-            | Fun::And
-            | Fun::Or
-            | Fun::Not
-            | Fun::IsFinite => Elem::Bool,
-            Fun::ToReal => Elem::Real,
-            Fun::ToInt => Elem::Int,
-            Fun::Select if elem(1) == elem(2) => elem(1),
-            Fun::Select => Elem::Int,
-            Fun::Add | Fun::Mul | Fun::Sub | Fun::Min | Fun::Max | Fun::Neg | Fun::Abs | Fun::IntDiv | Fun::Mod
-                if args.iter().all(|a| self.ty(*a).elem != Elem::Real) =>
-            {
-                Elem::Int
-            }
-            _ => {
-                assert!(args.iter().all(|a| self.ty(*a).elem == Elem::Real), "{fun:?} takes reals");
-                Elem::Real
-            }
-        }
     }
 }
 

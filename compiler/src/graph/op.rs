@@ -67,6 +67,28 @@ impl At {
         At::Affine { terms: SmallVec::from_slice(&[(1, axis)]), offset: 0 }
     }
 
+    /// An affine form of any terms: they are sorted, those of one axis are added up, and zeros dropped.
+    pub fn affine(terms: impl IntoIterator<Item = (i64, Axis)>, offset: i64) -> At {
+        let mut sums: SmallVec<[(i64, Axis); 2]> = SmallVec::new();
+        for (c, axis) in terms {
+            match sums.iter_mut().find(|t| t.1 == axis) {
+                Some(sum) => sum.0 += c,
+                None => sums.push((c, axis)),
+            }
+        }
+        sums.retain(|t| t.0 != 0);
+        sums.sort_by_key(|t| t.1);
+        At::Affine { terms: sums, offset }
+    }
+
+    /// The same place, with an affine form in order.
+    pub fn normal(&self) -> At {
+        match self {
+            At::Affine { terms, offset } => At::affine(terms.iter().copied(), *offset),
+            At::Arg(k) => At::Arg(*k),
+        }
+    }
+
     /// The axis, if this is a renaming.
     pub fn as_axis(&self) -> Option<Axis> {
         match self {
@@ -78,11 +100,7 @@ impl At {
     /// From the Program's form; `arg` numbers the operand that a term becomes.
     pub fn from_program(at: &ProgramAt, arg: u8) -> At {
         match at {
-            ProgramAt::Affine { terms, offset } => {
-                let mut terms: SmallVec<[(i64, Axis); 2]> = terms.iter().copied().filter(|t| t.0 != 0).collect();
-                terms.sort_by_key(|t| t.1);
-                At::Affine { terms, offset: *offset }
-            }
+            ProgramAt::Affine { terms, offset } => At::affine(terms.iter().copied(), *offset),
             ProgramAt::Term(_) => At::Arg(arg),
         }
     }
