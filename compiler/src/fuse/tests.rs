@@ -52,7 +52,7 @@ train mlp(lr = 1e-3) on images {
 #[test]
 fn training_step_of_a_perceptron() {
     let plan = plan(MLP, "step");
-    println!("{plan}");
+
     plan.verify().unwrap();
     assert!(plan.kernels.len() <= 15);
 }
