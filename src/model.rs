@@ -7,7 +7,7 @@ use gannet_lang::diag::{Code, Diagnostic, Diagnostics, FileId, Sources};
 use gannet_lang::program::{Unit, UnitKind};
 use gannet_runtime::data::{self, Dataset, Places, Sizes};
 use gannet_runtime::session::{Options, Session};
-use gannet_runtime::train::{Observer, Quiet, train};
+use gannet_runtime::train::{Observer, Quiet, evaluate, train};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,7 @@ pub struct Error {
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&gannet_lang::render::render(&self.sources, &self.diagnostics))
+        f.write_str(&gannet_lang::render::render(&self.sources, &self.diagnostics, false))
     }
 }
 
@@ -200,19 +200,24 @@ impl Model {
         &self,
         name: Option<&str>,
         options: &Options,
-        observer: &mut dyn Observer,
+        observer: &mut (dyn Observer + Send),
         stop: &AtomicBool,
     ) -> Result<Run, Error> {
         let unit = self.unit(name, &static_args(options))?;
         let mut session = self.session(unit, options)?;
-        let outcome = train(&mut session, observer, stop).map_err(|d| self.error(d))?;
+        let outcome = if session.unit.kind == UnitKind::Train {
+            train(&mut session, observer, stop)
+        } else {
+            evaluate(&mut session, observer)
+        };
+        let outcome = outcome.map_err(|d| self.error(d))?;
         Ok(Run::new(self.clone(), session, outcome))
     }
 
     /// Every stage of the compilation of one function of a unit.
     pub fn stages(&self, unit: &Unit, function: &str, options: &CompileOptions) -> Stages {
         let function = unit.function(function).expect("the caller names one of the unit's functions");
-        let tables = Arc::new(gannet_compiler::graph::Tables::of(unit));
+        let tables = Arc::new(gannet_compiler::build::tables(unit));
         stages_of(unit, function, tables, options)
     }
 

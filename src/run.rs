@@ -2,7 +2,7 @@
 
 use crate::model::{Error, Model};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{InputId, Output, Part};
+use gannet_lang::program::{InputId, Part};
 use gannet_runtime::device::cpu::memory::Memory;
 use gannet_runtime::session::{Session, kind_of};
 use gannet_runtime::train::Outcome;

@@ -5,9 +5,12 @@
 pub mod build;
 pub mod egraph;
 pub mod emit;
-pub mod grad;
 pub mod fuse;
+pub mod grad;
 pub mod graph;
+pub mod pass;
 pub mod philox;
 pub mod plan;
 pub mod scalar;
+
+pub use pass::{CompileOptions, Stages, plan_of, stages_of};

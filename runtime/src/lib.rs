@@ -2,5 +2,11 @@
 //! Law: the compiler decides, the runtime obeys; all input and output happen here.
 #![deny(missing_docs)]
 
+pub mod data;
 pub mod device;
+pub mod record;
 pub mod reference;
+pub mod session;
+pub mod shuffle;
+pub mod sizes;
+pub mod train;

@@ -134,7 +134,7 @@ impl Step {
 ///
 /// # Errors
 /// A batch larger than the data; under `check_finite` a loss that is not finite.
-pub fn train(session: &mut Session, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, Diagnostic> {
+pub fn train(session: &mut Session, observer: &mut (dyn Observer + Send), stop: &AtomicBool) -> Result<Outcome, Diagnostic> {
     let schedule = session.unit.schedule.clone();
     let rows = session.data.as_ref().map(|d| d.train().to_vec()).unwrap_or_default();
     let size = batch_size(session, rows.len(), schedule.batch)?;
@@ -186,6 +186,18 @@ pub fn train(session: &mut Session, observer: &mut dyn Observer, stop: &AtomicBo
     Ok(Outcome { losses, reports, elapsed, peak: session.peak_bytes(), interrupted })
 }
 
+/// Evaluates the reports of a task, which trains nothing.
+///
+/// # Errors
+/// Dims without a size.
+pub fn evaluate(session: &mut Session, observer: &mut (dyn Observer + Send)) -> Result<Outcome, Diagnostic> {
+    let start = Instant::now();
+    observer.started(session, 0);
+    let reports = session.reports()?;
+    observer.reported(0, &reports);
+    Ok(Outcome { losses: vec![], reports, elapsed: start.elapsed(), peak: session.peak_bytes(), interrupted: false })
+}
+
 fn next_step<'a>(
     full: &'a mut Step,
     short: &'a mut Option<Step>,
@@ -223,7 +235,7 @@ fn batch_size(session: &Session, rows: usize, batch: Option<u64>) -> Result<usiz
 
 fn report_if_due(
     session: &mut Session,
-    observer: &mut dyn Observer,
+    observer: &mut (dyn Observer + Send),
     step: u64,
     per_epoch: u64,
     last: bool,

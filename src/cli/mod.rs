@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+
 mod emit;
 mod progress;
 mod show;

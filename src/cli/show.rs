@@ -1,16 +1,17 @@
 //! Findings on standard error.
 
 use gannet::{Error, Model};
+use std::io::IsTerminal;
 
 /// Prints an error with its source lines.
 pub fn error(error: &Error) {
-    eprint!("{}", gannet::lang::render::render(&error.sources, &error.diagnostics));
+    eprint!("{}", gannet::lang::render::render(&error.sources, &error.diagnostics, std::io::stderr().is_terminal()));
 }
 
 /// Prints a model's warnings.
 pub fn warnings(model: &Model) {
     let warnings = &model.checked().warnings;
     if !warnings.0.is_empty() {
-        eprint!("{}", gannet::lang::render::render(model.sources(), warnings));
+        eprint!("{}", gannet::lang::render::render(model.sources(), warnings, std::io::stderr().is_terminal()));
     }
 }

@@ -109,6 +109,10 @@ impl Context<'_> {
     /// Evaluates and checks the field over its file.
     pub fn load(&self, value: &FieldExpr, folder: &mut Folder, sizes: &mut Sizes) -> Result<Column, Diagnostic> {
         let span = self.field.span;
+        if leaves(value) > 1 {
+            let d = Diagnostic::error(Code::G0502, span, format!("field `{}` reads more than one source", self.field.name));
+            return Err(d.hint("a field is made of one column, range of columns or file; combine fields in the train block"));
+        }
         let leaf = leaf(value).ok_or_else(|| {
             Diagnostic::error(Code::G0502, span, format!("field `{}` reads no column or file", self.field.name))
                 .hint("for example `column 0`, `columns 0..4` or `file \"x.npy\"`")
@@ -245,12 +249,25 @@ fn leaf(e: &FieldExpr) -> Option<&FieldExpr> {
     }
 }
 
+/// How many columns, ranges and files an expression reads.
+fn leaves(e: &FieldExpr) -> usize {
+    match e {
+        FieldExpr::Number(_) => 0,
+        FieldExpr::Map(_, args) => args.iter().map(leaves).sum(),
+        _ => 1,
+    }
+}
+
 fn eval(e: &FieldExpr, raw: f64) -> f64 {
     match e {
         FieldExpr::Number(n) => *n,
         FieldExpr::Map(fun, args) => {
-            let values: smallvec::SmallVec<[f64; 4]> = args.iter().map(|a| eval(a, raw)).collect();
-            scalar::eval(*fun, &values)
+            // No scalar function of a field takes more than three arguments.
+            let mut values = [0.0; 3];
+            for (v, a) in values.iter_mut().zip(args) {
+                *v = eval(a, raw);
+            }
+            scalar::eval(*fun, &values[..args.len()])
         }
         _ => raw,
     }

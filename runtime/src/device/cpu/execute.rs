@@ -127,8 +127,9 @@ impl Bound {
     pub fn new(executable: &Arc<Executable>, sizes: &[u64], store: &Store, threads: usize) -> Bound {
         let plan = &executable.plan;
         let arrangement = arrange(plan, sizes);
-        let arena = Memory::zeroed(arrangement.total);
-        let (mut pointers, mut results, mut peak) = (Vec::new(), Vec::new(), arrangement.total);
+        let arena_bytes = usize::try_from(arrangement.total).expect("memory is addressable");
+        let arena = Memory::zeroed(arena_bytes);
+        let (mut pointers, mut results, mut peak) = (Vec::new(), Vec::new(), arena_bytes);
         for (k, buffer) in plan.buffers.iter().enumerate() {
             let id = BufferId::new(k);
             pointers.push(match buffer.home {
@@ -143,8 +144,8 @@ impl Bound {
                     results.push((id, memory));
                     pointer
                 }
-                // SAFETY: the arrangement keeps offsets inside the arena.
-                Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k]) },
+                // SAFETY: the arrangement keeps offsets inside the arena; a buffer that no kernel uses has none.
+                Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k].unwrap_or(0) as usize) },
             });
         }
         let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes)).collect();
@@ -276,7 +277,7 @@ fn traverse(call: TraversalFn, context: &Context, lo: i64, hi: i64, grain: i64) 
         return;
     }
     // Parts start at multiples of 16 entries, so that two threads do not share a cache line of a flat result.
-    let middle = (lo + (hi - lo) / 2).next_multiple_of(16).min(hi);
+    let middle = ((lo + (hi - lo) / 2 + 15) / 16 * 16).min(hi);
     rayon::join(|| traverse(call, context, lo, middle, grain), || traverse(call, context, middle, hi, grain));
 }
 

@@ -2,7 +2,9 @@
 //! Law: results do not depend on the number of threads.
 
 pub mod contract;
+pub mod execute;
 pub mod memory;
+mod work;
 
 use std::sync::Arc;
 
