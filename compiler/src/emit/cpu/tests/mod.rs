@@ -44,8 +44,7 @@ impl Builder {
         let id = BufferId::new(self.plan.buffers.len());
         let axes = dims.iter().map(|d| Axis { dim: DimId(*d), ix: 0 }).collect();
         let home = Home::Input(InputId(id.0));
-        let blocks = Extent::constant(1);
-        self.plan.buffers.push(Buffer { name: format!("buffer{}", id.0), kind, axes, blocks, home });
+        self.plan.buffers.push(Buffer { name: format!("buffer{}", id.0), kind, axes, blocks: None, home });
         id
     }
 
