@@ -114,6 +114,9 @@ pub struct TestArgs {
     /// Files, or folders whose `.gnt` files are taken.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
+    /// Leave out files of folders whose name contains this; each is named in the output.
+    #[arg(long, value_name = "TEXT")]
+    pub skip: Vec<String>,
     /// How to run.
     #[command(flatten)]
     pub run: RunArgs,

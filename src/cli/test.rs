@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// Runs all checks and prints each with its numbers; ends with `N passed, N failed`.
 pub fn test(args: &TestArgs) -> Result<ExitCode, Error> {
-    let files = files(&args.paths)?;
+    let (files, left_out) = files(args)?;
     let (mut passed, mut failed) = (0, 0);
     for file in &files {
         let start = Instant::now();
@@ -31,6 +31,9 @@ pub fn test(args: &TestArgs) -> Result<ExitCode, Error> {
         }
         println!("  ({:.1} s)", start.elapsed().as_secs_f64());
     }
+    for file in &left_out {
+        println!("left out: {}", file.display());
+    }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -48,23 +51,29 @@ fn numbers(result: &CheckResult) -> String {
     }
 }
 
-/// The files named, and the `.gnt` files of folders named, in order.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
-                .map_err(|e| unreadable(path, &e))?
-                .filter_map(|entry| entry.ok().map(|e| e.path()))
-                .filter(|p| p.extension().is_some_and(|e| e == "gnt"))
-                .collect();
-            inside.sort();
-            files.extend(inside);
-        } else {
+/// The files named, and the `.gnt` files of folders named, in order; then those of the folders that are left out.
+fn files(args: &TestArgs) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    for path in &args.paths {
+        if !path.is_dir() {
             files.push(path.clone());
+            continue;
         }
+        let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
+            .map_err(|e| unreadable(path, &e))?
+            .filter_map(|entry| entry.ok().map(|e| e.path()))
+            .filter(|p| p.extension().is_some_and(|e| e == "gnt"))
+            .collect();
+        inside.sort();
+        let skipped = |p: &PathBuf| {
+            let name = p.file_name().unwrap_or_default().to_string_lossy();
+            args.skip.iter().any(|s| name.contains(s.as_str()))
+        };
+        let (skip, keep): (Vec<PathBuf>, Vec<PathBuf>) = inside.into_iter().partition(skipped);
+        files.extend(keep);
+        left_out.extend(skip);
     }
-    Ok(files)
+    Ok((files, left_out))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
