@@ -127,7 +127,7 @@ impl Bound {
     pub fn new(executable: &Arc<Executable>, sizes: &[u64], store: &Store, threads: usize) -> Bound {
         let plan = &executable.plan;
         let arrangement = arrange(plan, sizes);
-        let arena_bytes = usize::try_from(arrangement.total).expect("memory is addressable");
+        let arena_bytes = arrangement.total;
         let arena = Memory::zeroed(arena_bytes);
         let (mut pointers, mut results, mut peak) = (Vec::new(), Vec::new(), arena_bytes);
         for (k, buffer) in plan.buffers.iter().enumerate() {
@@ -145,7 +145,7 @@ impl Bound {
                     pointer
                 }
                 // SAFETY: the arrangement keeps offsets inside the arena; a buffer that no kernel uses has none.
-                Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k].unwrap_or(0) as usize) },
+                Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k]) },
             });
         }
         let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes)).collect();
