@@ -276,8 +276,10 @@ fn traverse(call: TraversalFn, context: &Context, lo: i64, hi: i64, grain: i64) 
         }
         return;
     }
-    // Parts start at multiples of 16 entries, so that two threads do not share a cache line of a flat result.
-    let middle = ((lo + (hi - lo) / 2 + 15) / 16 * 16).min(hi);
+    // Long parts start at multiples of 16 entries: two threads then share no cache line of a flat result.
+    let half = lo + (hi - lo) / 2;
+    let rounded = (half + 15) / 16 * 16;
+    let middle = if rounded < hi { rounded } else { half };
     rayon::join(|| traverse(call, context, lo, middle, grain), || traverse(call, context, middle, hi, grain));
 }
 
