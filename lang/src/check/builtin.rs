@@ -136,6 +136,10 @@ impl Elab<'_> {
                 self.arity(name, 2, values.len(), span)?;
                 self.dot(&values[0], &values[1], span).map(Value::Tensor)
             }
+            "flat" => {
+                self.arity(name, 1, values.len(), span)?;
+                self.flat(&values[0], spans[0]).map(Value::Tensor)
+            }
             "size" => {
                 self.arity(name, 1, values.len(), span)?;
                 let d = self.row_dim(&values[0]).map_or_else(|| self.dim(&values[0], span), Ok)?;

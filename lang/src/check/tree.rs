@@ -121,3 +121,70 @@ impl Elab<'_> {
         so_far
     }
 }
+
+impl Elab<'_> {
+    /// `flat(x)`: all entries as one vector, leaf after leaf, each in row-major order.
+    pub fn flat(&mut self, v: &Value, span: Span) -> Check<Tensor> {
+        let parts: Vec<Tensor> = match v {
+            Value::Tree(t) => t.leaves.iter().map(|l| l.value.clone()).collect(),
+            Value::Instance(i) => self.instance_tree(i, span).leaves.into_iter().map(|l| l.value).collect(),
+            other => vec![self.tensor(other, span)?],
+        };
+        let mut sizes = Vec::new();
+        for t in &parts {
+            let each: Check<Vec<u64>> = t.axes.iter().map(|a| self.static_count(&Value::Dim(a.dim), span)).collect();
+            sizes.push(each?);
+        }
+        let total: u64 = sizes.iter().map(|s| s.iter().product::<u64>()).sum();
+        let dim = self.number_dim(total);
+        let taken: Vec<_> = parts.iter().flat_map(|t| t.axes.iter().copied()).collect();
+        let axis = self.fresh_axis(dim, &taken);
+        let place = self.iota(axis, span);
+        let mut offset = 0;
+        let mut sum: Option<Tensor> = None;
+        for (t, size) in parts.iter().zip(&sizes) {
+            let part = self.flat_part(t, size, &place, offset, axis, span)?;
+            offset += size.iter().product::<u64>();
+            sum = Some(match sum {
+                None => part,
+                Some(s) => self.map2(crate::program::Fun::Add, &s, &part, span)?,
+            });
+        }
+        sum.map_or_else(|| fail(Diagnostic::error(Code::G0205, span, "there is nothing to flatten")), Ok)
+    }
+
+    /// One tensor's entries from `offset` on, nought elsewhere.
+    fn flat_part(
+        &mut self,
+        t: &Tensor,
+        sizes: &[u64],
+        place: &Tensor,
+        offset: u64,
+        axis: crate::program::Axis,
+        span: Span,
+    ) -> Check<Tensor> {
+        use crate::program::{At, Elem, Fun};
+        let whole = |elab: &mut Self, n: u64| elab.constant(n as f64, Elem::Int, span);
+        let start = whole(self, offset);
+        let mut rest = self.map2(Fun::Sub, place, &start, span)?;
+        let mut at = Vec::new();
+        for (k, own) in t.axes.iter().enumerate() {
+            let below: u64 = sizes[k + 1..].iter().product();
+            let stride = whole(self, below);
+            let index = self.map2(Fun::IntDiv, &rest, &stride, span)?;
+            rest = self.map2(Fun::Mod, &rest, &stride, span)?;
+            at.push((*own, At::Term(index.id)));
+        }
+        let zero = self.constant(0.0, Elem::Real, span);
+        let mut axes: Vec<_> = self.ty(t.id).axes.iter().copied().filter(|a| !t.axes.contains(a)).collect();
+        axes.push(axis);
+        if at.is_empty() {
+            // A scalar stands at one place.
+            let here = self.map2(Fun::Eq, place, &start, span)?;
+            let picked = self.map_aligned(Fun::Select, &[here, t.clone(), zero], vec![axis], span);
+            return Ok(picked);
+        }
+        let id = self.term(Op::Read { of: t.id, at, otherwise: Some(zero.id) }, Elem::Real, axes, span);
+        Ok(Tensor { id, axes: vec![axis] })
+    }
+}
