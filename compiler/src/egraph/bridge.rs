@@ -5,6 +5,7 @@ use crate::graph::{Args, Graph, NodeId, Num, Op, Red};
 use egg::{Analysis, DidMerge, EGraph, FromOp, Id, Language};
 use gannet_lang::program::{Elem, Fun};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 
 /// The part of an operation by which rules are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +172,8 @@ pub struct Known {
 pub struct Forms {
     group: Vec<u32>,
     groups: Vec<SmallVec<[NodeId; 4]>>,
+    /// Of each group: a number that changes when its forms change, or those of their operands, three levels deep.
+    stamps: Vec<u64>,
 }
 
 const NO_GROUP: u32 = u32::MAX;
@@ -188,9 +191,39 @@ impl Forms {
 
     /// Are they known to be equal?
     pub fn same(&self, a: NodeId, b: NodeId) -> bool {
-        let group = |id: NodeId| self.group.get(id.index()).copied().unwrap_or(NO_GROUP);
-        a == b || (group(a) != NO_GROUP && group(a) == group(b))
+        a == b || (self.group_of(a) != NO_GROUP && self.group_of(a) == self.group_of(b))
     }
+
+    /// A number that changes when a rule might see more below these operands than before.
+    pub fn stamp(&self, args: &[NodeId]) -> u64 {
+        args.iter().fold(0, |stamp, a| mix(stamp, self.stamp_of(*a)))
+    }
+
+    fn group_of(&self, id: NodeId) -> u32 {
+        self.group.get(id.index()).copied().unwrap_or(NO_GROUP)
+    }
+
+    fn stamp_of(&self, id: NodeId) -> u64 {
+        match self.group_of(id) {
+            NO_GROUP => id.index() as u64,
+            group => self.stamps[group as usize],
+        }
+    }
+
+    fn stamp_groups(&mut self, graph: &Graph) {
+        let own = |group: &SmallVec<[NodeId; 4]>| group.iter().fold(1, |stamp, f| mix(stamp, f.index() as u64));
+        self.stamps = self.groups.iter().map(own).collect();
+        for _ in 0..2 {
+            let below = |f: &NodeId| self.stamp(&graph.node(*f).args);
+            let deeper = self.groups.iter().map(|g| g.iter().fold(own(g), |stamp, f| mix(stamp, below(f)))).collect();
+            self.stamps = deeper;
+        }
+    }
+}
+
+/// Mixes a number into a stamp (a multiplicative hash: equal stamps of different things only cost a missed rewrite).
+fn mix(stamp: u64, x: u64) -> u64 {
+    (stamp.rotate_left(23) ^ x).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The analysis of a region's e-graph.
@@ -206,6 +239,8 @@ pub struct Classes {
     pub forms: Forms,
     /// How often each rule fired, by its number.
     pub fired: Vec<usize>,
+    /// Rule, node and stamp of its operands: what was tried and need not be tried again. Asked only, never listed.
+    pub tried: HashSet<(usize, NodeId, u64)>,
 }
 
 /// The e-graph of a region.
@@ -307,5 +342,6 @@ pub fn refresh(egraph: &mut Egraph) {
     }
     let find = |id: &Option<Id>| id.map_or(NO_GROUP, |id| number[usize::from(egraph.find(id))]);
     forms.group = egraph.analysis.class_of.iter().map(find).collect();
+    forms.stamp_groups(&egraph.analysis.graph);
     egraph.analysis.forms = forms;
 }

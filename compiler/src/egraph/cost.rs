@@ -22,6 +22,8 @@ const GATHER: f64 = 5e-10;
 const DRAW: f64 = 2e-9;
 /// Seconds that a kernel takes to start.
 const LAUNCH: f64 = 5e-7;
+/// A contraction is done by the register kernel where each entry of the larger operand is used so often.
+const REUSE: f64 = 4.0;
 /// Seconds for any node at all: of two equal forms the smaller one is taken.
 const NODE: f64 = 1e-10;
 
@@ -66,9 +68,13 @@ pub fn sum(all: f64, result: f64) -> f64 {
     LAUNCH + all * CHEAP + result * WIDTH * BYTE
 }
 
-/// Seconds for a contraction of two operands over a loop nest of `all` entries.
-pub fn product(all: f64, operands: f64, result: f64) -> f64 {
-    LAUNCH + all * PRODUCT + (operands + result) * WIDTH * BYTE
+/// Seconds for a contraction of operands with `a` and `b` entries over a loop nest of `all` entries. Where entries are
+/// used only a few times it is a traversal, which reads its operands as they are computed.
+pub fn product(all: f64, a: f64, b: f64, result: f64) -> f64 {
+    if all < REUSE * a.max(b) {
+        return LAUNCH + all * 2.0 * CHEAP + result * WIDTH * BYTE;
+    }
+    LAUNCH + all * PRODUCT + (a + b + result) * WIDTH * BYTE
 }
 
 /// Seconds to multiply two operands entry by entry into an operand of a contraction.

@@ -58,9 +58,9 @@ struct Problem {
 /// Chooses for a region of a graph whose nodes are those below `len`.
 pub fn extract(egraph: &mut Egraph, len: usize, region: &[NodeId]) -> Extracted {
     let (mut problem, number) = Problem::new(egraph, len, region);
-    let original = problem.original(len, region);
-    let before = problem.total(&original).unwrap_or(f64::INFINITY);
     let class = |egraph: &Egraph, id: NodeId| number[&egraph.find(egraph.analysis.class(id).expect("imported"))];
+    let original = problem.original(&egraph.analysis.graph, region, |id| class(egraph, id));
+    let before = problem.total(&original).unwrap_or(f64::INFINITY);
     let Some(mut best) = problem.by_trees() else { return Extracted { choice: None, before, after: before } };
     let mut after = problem.total(&best).unwrap_or(f64::INFINITY);
     if before <= after {
@@ -97,7 +97,10 @@ impl Problem {
             let mut found: Vec<Candidate> = Vec::new();
             for enode in enodes {
                 let node = scratch(egraph, &enode);
-                let args: Vec<usize> = enode.args.iter().map(|a| number[&egraph.find(*a)]).collect();
+                let mut args: Vec<usize> = enode.args.iter().map(|a| number[&egraph.find(*a)]).collect();
+                if matches!(&enode.what, What::Op(op) if unordered(op)) {
+                    args.sort();
+                }
                 let (cost, height) = match enode.what {
                     What::Outside(id) => (0.0, id.index() + 1),
                     What::Op(_) => (cost::cost(&egraph.analysis.graph, node), 0),
@@ -118,10 +121,20 @@ impl Problem {
         (Problem { candidates, ceiling, roots }, number)
     }
 
-    /// What the graph computes as it is: of each class the first node of the graph, or else anything.
-    fn original(&self, len: usize, _region: &[NodeId]) -> Vec<usize> {
-        let first = |c: &Vec<Candidate>| c.iter().position(|c| c.node.index() < len).unwrap_or(0);
-        self.candidates.iter().map(first).collect()
+    /// What the graph computes as it is: of each class the first node of the region that is in it, or else anything.
+    fn original(&self, graph: &Graph, region: &[NodeId], class: impl Fn(NodeId) -> usize) -> Vec<usize> {
+        let mut choice = vec![0; self.candidates.len()];
+        for id in region.iter().rev() {
+            let node = graph.node(*id);
+            let mut args: Vec<usize> = node.args.iter().map(|a| class(*a)).collect();
+            if unordered(&node.op) {
+                args.sort();
+            }
+            let same = |c: &Candidate| matches!(&c.enode.what, What::Op(op) if *op == node.op) && c.args == args;
+            let found = self.candidates[class(*id)].iter().position(same);
+            choice[class(*id)] = found.expect("nodes of the region are in their classes");
+        }
+        choice
     }
 
     /// The cheapest trees: shared classes counted as often as they are used. Nothing, if a root has no tree.
@@ -242,6 +255,7 @@ pub fn assemble(graph: &Graph, len: usize, regions: &[Vec<NodeId>], chosen: &[Op
         chosen.iter().map(|c| vec![None; c.as_ref().map_or(0, |c| c.pieces.len())]).collect();
     let mut map: Vec<Option<NodeId>> = vec![None; len];
     for id in graph.ids().take(len).filter(|id| live[id.index()]) {
+        let from = new.len();
         let id_new = match region_of[id.index()] {
             None => Some(demand(&mut new, graph, id, &mut map)),
             Some(k) => {
@@ -250,7 +264,7 @@ pub fn assemble(graph: &Graph, len: usize, regions: &[Vec<NodeId>], chosen: &[Op
             }
         };
         if let Some(id_new) = id_new {
-            new.set_span(id_new, graph.span(id));
+            super::simplify::spread_span(&mut new, from, graph.span(id));
             map[id.index()] = Some(id_new);
         }
     }

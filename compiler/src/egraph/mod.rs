@@ -59,8 +59,10 @@ pub fn rewrite_report(graph: &Graph, options: Options) -> (Graph, Report) {
     let mut fired = vec![0; table.rules.len()];
     let before = estimate(graph);
     let simple = simplify::simplify(graph, table, options.strict, &mut fired);
-    let (chosen, regions) = saturate::saturate(simple, table, options.strict, &mut fired);
+    let (chosen, regions) = saturate::saturate(simple.clone(), table, options.strict, &mut fired);
     let done = simplify::simplify(&chosen, table, options.strict, &mut fired);
+    // The builder flattens what the e-graph shared, so the choice is priced once more as it was built.
+    let done = if estimate(&done) <= estimate(&simple) { done } else { simple };
     let rules = table.rules.iter().zip(&fired).filter(|(_, n)| **n > 0).map(|(r, n)| (r.name, *n)).collect();
     let report = Report { rules, regions, before, after: estimate(&done) };
     (done, report)

@@ -98,7 +98,7 @@ impl Problem {
         if a | b == result {
             return cost::multiply(all);
         }
-        cost::product(all, self.entries(a) + self.entries(b), self.entries(result))
+        cost::product(all, self.entries(a), self.entries(b), self.entries(result))
     }
 
     fn solve(&self) -> (f64, Tree) {

@@ -16,6 +16,8 @@ const ITERATIONS: usize = 8;
 const NODES: usize = 10_000;
 /// E-nodes of a region for each node that it starts with: growth beyond is products multiplied out, which seldom pays.
 const GROWTH: usize = 6;
+/// E-nodes of all regions of a graph together: after that, regions stay as they are, so that compile time is bounded.
+const TOTAL: usize = 40_000;
 /// Nodes of the graph in one region.
 const REGION: usize = 400;
 /// Egg's own limit is five seconds, which would make results depend on the machine.
@@ -45,10 +47,16 @@ pub fn saturate(graph: Graph, table: &'static Table, strict: bool, fired: &mut [
     let len = graph.len();
     let regions = regions(&mut graph, table, strict);
     let mut chosen: Vec<Option<Choice>> = Vec::new();
+    let mut spent = 0;
     for region in &regions {
+        if spent > TOTAL {
+            chosen.push(None);
+            continue;
+        }
         let (back, choice, report) = saturate_region(graph, len, region, table, strict, fired);
         graph = back;
         chosen.push(choice);
+        spent += report.enodes;
         reports.push(report);
     }
     if chosen.iter().all(Option::is_none) {
@@ -216,8 +224,9 @@ impl Applier<ENode, Classes> for Other {
         let mut changed = Vec::new();
         let node = egraph[eclass].data.node;
         for form in egraph.analysis.forms.of(node) {
-            let Classes { graph, forms, .. } = &mut egraph.analysis;
-            if !self.table.at(head(&graph.node(form).op)).contains(&self.rule) {
+            let Classes { graph, forms, tried, .. } = &mut egraph.analysis;
+            let starts = self.table.at(head(&graph.node(form).op)).contains(&self.rule);
+            if !starts || !tried.insert((self.rule, form, forms.stamp(&graph.node(form).args))) {
                 continue;
             }
             let Some(new) = self.table.apply(self.rule, &mut Site { g: graph, forms }, form) else { continue };

@@ -5,6 +5,7 @@ use super::bridge::{Forms, head};
 use super::rule::{Site, Use};
 use super::rules::{Table, allowed};
 use crate::graph::{Args, Graph, NodeId, Op, Type};
+use gannet_lang::diag::Span;
 
 /// Sweeps over the whole graph. Each one sees what the one before built; models settle in two or three.
 const SWEEPS: usize = 8;
@@ -16,7 +17,8 @@ pub fn simplify(graph: &Graph, table: &Table, strict: bool, fired: &mut [usize])
     let mut graph = graph.rebuild(|g, _, node, args| again(g, &node.op, args, node.ty.clone()));
     for _ in 0..SWEEPS {
         let before: usize = fired.iter().sum();
-        graph = graph.rebuild(|g, _, node, args| {
+        graph = graph.rebuild(|g, old, node, args| {
+            let from = g.len();
             let mut id = again(g, &node.op, args, node.ty.clone());
             for _ in 0..STEPS {
                 match step(g, table, strict, fired, id) {
@@ -24,6 +26,7 @@ pub fn simplify(graph: &Graph, table: &Table, strict: bool, fired: &mut [usize])
                     None => break,
                 }
             }
+            spread_span(g, from, graph.span(old));
             id
         });
         if fired.iter().sum::<usize>() == before {
@@ -31,6 +34,11 @@ pub fn simplify(graph: &Graph, table: &Table, strict: bool, fired: &mut [usize])
         }
     }
     graph
+}
+
+/// Gives the nodes added since the graph had `from` nodes the place of what they stand for.
+pub fn spread_span(g: &mut Graph, from: usize, span: Span) {
+    (from..g.len()).for_each(|k| g.set_span(NodeId::new(k), span));
 }
 
 fn step(g: &mut Graph, table: &Table, strict: bool, fired: &mut [usize], id: NodeId) -> Option<NodeId> {

@@ -1,6 +1,7 @@
 //! Contractions: sums of products.
 //! Law: a bound axis may be moved to where its factors are, and a Kronecker delta is a substitution.
 
+use super::sums::difference;
 use crate::egraph::bridge::Head;
 use crate::egraph::order;
 use crate::egraph::rule::Set::{Exact, Fast};
@@ -10,53 +11,21 @@ use crate::graph::{Args, At, Axes, NodeId, Op, Red, sorted};
 use gannet_lang::program::{Axis, Elem, Fun};
 
 const C: Head = Head::Contract;
+/// Contractions grow by merging up to so many factors: longer ones are ordered, but not joined further.
+const FACTORS: usize = 6;
 
 /// The rules.
+#[rustfmt::skip]
 pub const CONTRACTIONS: &[Rule] = &[
     code("contract-delta", Fast, Always, "contract a [eq(iota a, i), x[a]] = x[i]", C, contract_delta),
     code("sum-delta", Exact, Always, "sum a select(eq(iota a, i), x[a], 0) = x[i]", Head::Reduce(Red::Sum), sum_delta),
     code("contract-pull", Fast, Always, "contract A [f, x, y] = f * contract A [x, y], if f lacks A", C, contract_pull),
     code("contract-flatten", Fast, Choose, "contract A [x * y, z] = contract A [x, y, z]", C, contract_flatten),
-    code(
-        "contract-merge",
-        Fast,
-        Choose,
-        "contract A [contract B [x, y], z] = contract A+B [x, y, z], if z lacks B",
-        C,
-        contract_merge,
-    ),
-    code(
-        "contract-split",
-        Fast,
-        Choose,
-        "contract of three or more factors = contractions of two, in the cheapest order",
-        C,
-        contract_split,
-    ),
-    code(
-        "contract-sum-first",
-        Fast,
-        Choose,
-        "contract A+b [x[b], y] = contract A [sum b x[b], y], if y lacks b",
-        C,
-        contract_sum_first,
-    ),
-    code(
-        "contract-distribute",
-        Fast,
-        Choose,
-        "contract A [x + y, z] = contract A [x, z] + contract A [y, z], where a term lacks an axis",
-        C,
-        contract_distribute,
-    ),
-    code(
-        "common-contraction",
-        Fast,
-        Choose,
-        "contract A [f, x] + contract A [f, y] = contract A [f, x + y]",
-        Head::Map(Fun::Add),
-        common_contraction,
-    ),
+    code("contract-merge", Fast, Choose, "contract A [contract B [x, y], z] = contract A+B [x, y, z], if z lacks B", C, contract_merge),
+    code("contract-split", Fast, Choose, "contract of three or more factors = contractions of two, in the cheapest order", C, contract_split),
+    code("contract-sum-first", Fast, Choose, "contract A+b [x[b], y] = contract A [sum b x[b], y], if y lacks b", C, contract_sum_first),
+    code("contract-distribute", Fast, Choose, "contract A [x + y, z] = contract A [x, z] + contract A [y, z], where a term lacks an axis", C, contract_distribute),
+    code("common-contraction", Fast, Choose, "contract A [f, x] + contract A [f, y] = contract A [f, x + y]", Head::Map(Fun::Add), common_contraction),
 ];
 
 fn bound(site: &Site, id: NodeId) -> Axes {
@@ -132,7 +101,7 @@ fn contract_flatten(site: &mut Site, id: NodeId) -> Option<NodeId> {
     let (axes, factors) = (bound(site, id), site.node(id).args.clone());
     let (k, inner) = factors.iter().enumerate().find_map(|(k, f)| Some((k, site.as_map(*f, Fun::Mul)?)))?;
     let all: Args = without(&factors, k).into_iter().chain(inner).collect();
-    Some(site.g.contract(&axes, &all))
+    (all.len() <= FACTORS).then(|| site.g.contract(&axes, &all))
 }
 
 fn contract_merge(site: &mut Site, id: NodeId) -> Option<NodeId> {
@@ -144,7 +113,7 @@ fn contract_merge(site: &mut Site, id: NodeId) -> Option<NodeId> {
         free.then_some((k, (inner, more)))
     })?;
     let all: Args = without(&factors, k).into_iter().chain(more).collect();
-    Some(site.g.contract(&sorted(axes.into_iter().chain(inner)), &all))
+    (all.len() <= FACTORS).then(|| site.g.contract(&sorted(axes.into_iter().chain(inner)), &all))
 }
 
 fn contract_split(site: &mut Site, id: NodeId) -> Option<NodeId> {
@@ -178,7 +147,7 @@ fn contract_distribute(site: &mut Site, id: NodeId) -> Option<NodeId> {
         let terms = site.as_map(*f, Fun::Add)?;
         let own: Axes = axes.iter().copied().filter(|a| site.g.ty(*f).has(*a)).collect();
         let gains = |t: &NodeId| own.iter().any(|a| !site.g.ty(*t).has(*a));
-        terms.iter().any(gains).then_some((k, terms))
+        (terms.iter().any(gains) && !difference(site, &terms)).then_some((k, terms))
     })?;
     let others = without(&factors, k);
     let sums: Args = terms

@@ -10,41 +10,14 @@ use crate::graph::{Args, At, Axes, NodeId, Op, Red, Subst, sorted};
 use gannet_lang::program::{Axis, Elem, Fun};
 
 /// The rules.
+#[rustfmt::skip]
 pub const FIBERS: &[Rule] = &[
     code("fiber-rename", Exact, Always, "fiber over i, j = i, of x = x[i = j]", Head::Fiber, fiber_rename),
     code("fiber-nothing", Fast, Always, "fiber over i, into no axis, of x = sum i x", Head::Fiber, fiber_nothing),
-    code(
-        "fiber-scale",
-        Fast,
-        Always,
-        "fiber of f * x = f * fiber of x, if f lacks what is reduced and indexed",
-        Head::Fiber,
-        fiber_scale,
-    ),
-    code(
-        "join-fibers",
-        Fast,
-        Choose,
-        "fiber of x + fiber of y = fiber of (x + y), along the same map",
-        Head::Map(Fun::Add),
-        join_fibers,
-    ),
-    code(
-        "sum-of-fiber",
-        Fast,
-        Always,
-        "sum j (fiber over i, j = index) x = sum i x",
-        Head::Reduce(Red::Sum),
-        sum_of_fiber,
-    ),
-    code(
-        "contract-fiber",
-        Fast,
-        Choose,
-        "contract j [fiber over i, j = index, of x; y] = contract i [x, y[j = index]]",
-        Head::Contract,
-        contract_fiber,
-    ),
+    code("fiber-scale", Fast, Always, "fiber of f * x = f * fiber of x, if f lacks what is reduced and indexed", Head::Fiber, fiber_scale),
+    code("join-fibers", Fast, Choose, "fiber of x + fiber of y = fiber of (x + y), along the same map", Head::Map(Fun::Add), join_fibers),
+    code("sum-of-fiber", Fast, Always, "sum j (fiber over i, j = index) x = sum i x", Head::Reduce(Red::Sum), sum_of_fiber),
+    code("contract-fiber", Fast, Choose, "contract j [fiber over i, j = index, of x; y] = contract i [x, y[j = index]]", Head::Contract, contract_fiber),
 ];
 
 /// A sum along fibers taken apart.

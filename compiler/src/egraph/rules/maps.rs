@@ -6,6 +6,7 @@ use crate::egraph::rule::Use::{Always, Choose};
 use crate::egraph::rule::{Rule, pattern};
 
 /// Inverses, powers, products.
+#[rustfmt::skip]
 pub const ALGEBRA: &[Rule] = &[
     pattern("log-exp", Fast, Always, "(log (exp ?x)) => ?x"),
     pattern("exp-log", Fast, Always, "(exp (log ?x)) => ?x if positive ?x"),
@@ -15,48 +16,29 @@ pub const ALGEBRA: &[Rule] = &[
     pattern("mul-exp-exp", Fast, Choose, "(mul (exp ?x) (exp ?y)) => (exp (add ?x ?y))"),
     pattern("recip-exp", Fast, Choose, "(recip (exp ?x)) => (exp (neg ?x))"),
     pattern("recip-recip", Fast, Always, "(recip (recip ?x)) => ?x"),
-    pattern(
-        "recip-constant",
-        Fast,
-        Always,
-        "(recip (mul ?c ?x)) => (mul (recip ?c) (recip ?x)) if constant ?c and nonzero ?c",
-    ),
+    pattern("recip-constant", Fast, Always, "(recip (mul ?c ?x)) => (mul (recip ?c) (recip ?x)) if constant ?c and nonzero ?c"),
     pattern("recip-mul-recip", Fast, Always, "(recip (mul (recip ?x) ?y)) => (mul ?x (recip ?y))"),
     pattern("sqrt-square", Fast, Always, "(sqrt (mul ?x ?x)) => (abs ?x)"),
     pattern("square-sqrt", Fast, Always, "(mul (sqrt ?x) (sqrt ?x)) => ?x if nonnegative ?x"),
     pattern("mul-recip-sqrt", Fast, Always, "(mul ?x (recip (sqrt ?x))) => (sqrt ?x) if positive ?x"),
-    pattern(
-        "square-recip-sqrt",
-        Fast,
-        Always,
-        "(mul (recip (sqrt ?x)) (recip (sqrt ?x))) => (recip ?x) if nonnegative ?x",
-    ),
+    pattern("square-recip-sqrt", Fast, Always, "(mul (recip (sqrt ?x)) (recip (sqrt ?x))) => (recip ?x) if nonnegative ?x"),
     pattern("sqrt-exp", Fast, Always, "(sqrt (exp ?x)) => (exp (mul 0.5 ?x))"),
     pattern("pow-minus-half", Fast, Always, "(pow ?x -0.5) => (recip (sqrt ?x))"),
     pattern("pow-minus-two", Fast, Always, "(pow ?x -2) => (recip (mul ?x ?x))"),
     pattern("pow-one-half-more", Fast, Always, "(pow ?x 1.5) => (mul ?x (sqrt ?x))"),
     pattern("pow-four", Fast, Always, "(pow ?x 4) => (mul ?x ?x ?x ?x)"),
-    pattern(
-        "pow-pow",
-        Fast,
-        Always,
-        "(pow (pow ?x ?a) ?b) => (pow ?x (mul ?a ?b)) if positive ?x and constant ?a and constant ?b",
-    ),
+    pattern("pow-pow", Fast, Always, "(pow (pow ?x ?a) ?b) => (pow ?x (mul ?a ?b)) if positive ?x and constant ?a and constant ?b"),
     pattern("pow-exp", Fast, Always, "(pow (exp ?x) ?y) => (exp (mul ?x ?y))"),
     pattern("pow-sqrt", Fast, Always, "(pow (sqrt ?x) ?c) => (pow ?x (mul 0.5 ?c)) if nonnegative ?x and constant ?c"),
     pattern("sqrt-pow", Fast, Always, "(sqrt (pow ?x ?c)) => (pow ?x (mul 0.5 ?c)) if positive ?x and constant ?c"),
     pattern("recip-pow", Fast, Always, "(recip (pow ?x ?c)) => (pow ?x (neg ?c)) if constant ?c"),
-    pattern(
-        "mul-pow-pow",
-        Fast,
-        Always,
-        "(mul (pow ?x ?a) (pow ?x ?b)) => (pow ?x (add ?a ?b)) if positive ?x and constant ?a and constant ?b",
-    ),
+    pattern("mul-pow-pow", Fast, Always, "(mul (pow ?x ?a) (pow ?x ?b)) => (pow ?x (add ?a ?b)) if positive ?x and constant ?a and constant ?b"),
     pattern("mul-pow", Fast, Always, "(mul ?x (pow ?x ?c)) => (pow ?x (add 1 ?c)) if positive ?x and constant ?c"),
     pattern("sin-cos", Fast, Always, "(add (mul (sin ?x) (sin ?x)) (mul (cos ?x) (cos ?x))) => 1"),
 ];
 
 /// Signs, odd and even functions.
+#[rustfmt::skip]
 pub const SIGNS: &[Rule] = &[
     pattern("abs-abs", Exact, Always, "(abs (abs ?x)) => (abs ?x)"),
     pattern("abs-nonnegative", Exact, Always, "(abs ?x) => ?x if nonnegative ?x"),
@@ -74,6 +56,7 @@ pub const SIGNS: &[Rule] = &[
 ];
 
 /// Minima, maxima, rounding.
+#[rustfmt::skip]
 pub const ORDER: &[Rule] = &[
     pattern("max-same", Exact, Always, "(max ?x ?x) => ?x"),
     pattern("min-same", Exact, Always, "(min ?x ?x) => ?x"),
@@ -81,18 +64,8 @@ pub const ORDER: &[Rule] = &[
     pattern("min-min-same", Exact, Always, "(min (min ?x ?y) ?x) => (min ?x ?y)"),
     pattern("max-min", Exact, Always, "(max ?x (min ?x ?y)) => ?x"),
     pattern("min-max", Exact, Always, "(min ?x (max ?x ?y)) => ?x"),
-    pattern(
-        "max-constants",
-        Exact,
-        Always,
-        "(max (max ?x ?a) ?b) => (max ?x (max ?a ?b)) if constant ?a and constant ?b",
-    ),
-    pattern(
-        "min-constants",
-        Exact,
-        Always,
-        "(min (min ?x ?a) ?b) => (min ?x (min ?a ?b)) if constant ?a and constant ?b",
-    ),
+    pattern("max-constants", Exact, Always, "(max (max ?x ?a) ?b) => (max ?x (max ?a ?b)) if constant ?a and constant ?b"),
+    pattern("min-constants", Exact, Always, "(min (min ?x ?a) ?b) => (min ?x (min ?a ?b)) if constant ?a and constant ?b"),
     pattern("max-neg", Exact, Always, "(max (mul -1 ?x) (mul -1 ?y)) => (neg (min ?x ?y))"),
     pattern("min-neg", Exact, Always, "(min (mul -1 ?x) (mul -1 ?y)) => (neg (max ?x ?y))"),
     pattern("relu-nonnegative", Exact, Always, "(max ?x 0) => ?x if nonnegative ?x"),
@@ -103,6 +76,7 @@ pub const ORDER: &[Rule] = &[
 ];
 
 /// Truth values and choices.
+#[rustfmt::skip]
 pub const LOGIC: &[Rule] = &[
     pattern("not-not", Exact, Always, "(not (not ?x)) => ?x"),
     pattern("not-eq", Exact, Always, "(not (eq ?x ?y)) => (ne ?x ?y)"),

@@ -10,59 +10,18 @@ use gannet_lang::program::{Axis, Elem, Fun};
 use smallvec::SmallVec;
 
 /// The rules.
+#[rustfmt::skip]
 pub const READS: &[Rule] = &[
     code("read-of-iota", Exact, Always, "(iota a)[a = i] = i", Head::Read, read_of_iota),
     code("read-of-read", Exact, Always, "x[a = i][b = j] = x[a = i[b = j]]", Head::Read, read_of_read),
-    code(
-        "read-in-range",
-        Exact,
-        Always,
-        "x[a = b else y] = x[a = b], if a and b are axes of one dim",
-        Head::Read,
-        read_in_range,
-    ),
+    code("read-in-range", Exact, Always, "x[a = b else y] = x[a = b], if a and b are axes of one dim", Head::Read, read_in_range),
     code("read-of-map", Exact, Choose, "f(x, y)[a = i] = f(x[a = i], y[a = i])", Head::Read, read_of_map),
     code("read-of-reduce", Fast, Choose, "(red B x)[a = i] = red B (x[a = i])", Head::Read, read_of_reduce),
-    code(
-        "read-of-contract",
-        Fast,
-        Choose,
-        "(contract B [x, y])[a = i] = contract B [x[a = i], y[a = i]]",
-        Head::Read,
-        read_of_contract,
-    ),
-    code(
-        "exp-of-read",
-        Exact,
-        Choose,
-        "exp(x[a = i]) = exp(x)[a = i], where x is smaller",
-        Head::Map(Fun::Exp),
-        map_of_read,
-    ),
-    code(
-        "log-of-read",
-        Exact,
-        Choose,
-        "log(x[a = i]) = log(x)[a = i], where x is smaller",
-        Head::Map(Fun::Log),
-        map_of_read,
-    ),
-    code(
-        "tanh-of-read",
-        Exact,
-        Choose,
-        "tanh(x[a = i]) = tanh(x)[a = i], where x is smaller",
-        Head::Map(Fun::Tanh),
-        map_of_read,
-    ),
-    code(
-        "sigmoid-of-read",
-        Exact,
-        Choose,
-        "sigmoid(x[a = i]) = sigmoid(x)[a = i], where x is smaller",
-        Head::Map(Fun::Sigmoid),
-        map_of_read,
-    ),
+    code("read-of-contract", Fast, Choose, "(contract B [x, y])[a = i] = contract B [x[a = i], y[a = i]]", Head::Read, read_of_contract),
+    code("exp-of-read", Exact, Choose, "exp(x[a = i]) = exp(x)[a = i], where x is smaller", Head::Map(Fun::Exp), map_of_read),
+    code("log-of-read", Exact, Choose, "log(x[a = i]) = log(x)[a = i], where x is smaller", Head::Map(Fun::Log), map_of_read),
+    code("tanh-of-read", Exact, Choose, "tanh(x[a = i]) = tanh(x)[a = i], where x is smaller", Head::Map(Fun::Tanh), map_of_read),
+    code("sigmoid-of-read", Exact, Choose, "sigmoid(x[a = i]) = sigmoid(x)[a = i], where x is smaller", Head::Map(Fun::Sigmoid), map_of_read),
 ];
 
 /// A read taken apart.

@@ -6,57 +6,30 @@ use crate::egraph::rule::Set::{Exact, Fast};
 use crate::egraph::rule::Use::Always;
 use crate::egraph::rule::{Condition, Rule, Site, code};
 use crate::graph::{Args, Axes, NodeId, Op, Red, sorted};
-use gannet_lang::program::Fun;
+use gannet_lang::program::{Axis, Fun};
 
 const MAX: Head = Head::Reduce(Red::Max);
 const MIN: Head = Head::Reduce(Red::Min);
 const ARGMAX: Head = Head::Reduce(Red::ArgMax);
 
 /// The rules.
+#[rustfmt::skip]
 pub const REDUCTIONS: &[Rule] = &[
     code("max-of-max", Exact, Always, "max A (max B x) = max A+B x", MAX, extremum_of_extremum),
     code("min-of-min", Exact, Always, "min A (min B x) = min A+B x", MIN, extremum_of_extremum),
     code("max-of-terms", Fast, Always, "max A (x + c) = max A x + c, if c lacks A", MAX, extremum_of_terms),
     code("min-of-terms", Fast, Always, "min A (x + c) = min A x + c, if c lacks A", MIN, extremum_of_terms),
-    code(
-        "max-of-product",
-        Fast,
-        Always,
-        "max A (c * x) = c * max A x, if c is positive and lacks A",
-        MAX,
-        extremum_of_product,
-    ),
-    code(
-        "min-of-product",
-        Fast,
-        Always,
-        "min A (c * x) = c * min A x, if c is positive and lacks A",
-        MIN,
-        extremum_of_product,
-    ),
+    code("max-of-product", Fast, Always, "max A (c * x) = c * max A x, if c is positive and lacks A", MAX, extremum_of_product),
+    code("min-of-product", Fast, Always, "min A (c * x) = c * min A x, if c is positive and lacks A", MIN, extremum_of_product),
     code("max-of-neg", Exact, Always, "max A (-x) = -(min A x)", MAX, extremum_of_neg),
     code("min-of-neg", Exact, Always, "min A (-x) = -(max A x)", MIN, extremum_of_neg),
     code("max-of-rising", Fast, Always, "max A f(x) = f(max A x), if f rises", MAX, extremum_of_rising),
     code("min-of-rising", Fast, Always, "min A f(x) = f(min A x), if f rises", MIN, extremum_of_rising),
     code("argmax-of-rising", Fast, Always, "argmax a f(x) = argmax a x, if f rises", ARGMAX, arg_of_rising),
     code("argmax-of-terms", Fast, Always, "argmax a (x + c) = argmax a x, if c lacks a", ARGMAX, arg_of_terms),
-    code(
-        "argmax-of-product",
-        Fast,
-        Always,
-        "argmax a (c * x) = argmax a x, if c is positive and lacks a",
-        ARGMAX,
-        arg_of_product,
-    ),
+    code("argmax-of-product", Fast, Always, "argmax a (c * x) = argmax a x, if c is positive and lacks a", ARGMAX, arg_of_product),
     code("prod-of-exp", Fast, Always, "prod A exp(x) = exp(sum A x)", Head::Reduce(Red::Prod), prod_of_exp),
-    code(
-        "log-of-prod",
-        Fast,
-        Always,
-        "log(prod A x) = sum A log(x), if x is positive",
-        Head::Map(Fun::Log),
-        log_of_prod,
-    ),
+    code("log-of-prod", Fast, Always, "log(prod A x) = sum A log(x), if x is positive", Head::Map(Fun::Log), log_of_prod),
     code("not-any-not", Exact, Always, "not any A (not x) = all A x", Head::Map(Fun::Not), not_any_not),
 ];
 
@@ -68,7 +41,7 @@ fn parts(site: &Site, id: NodeId) -> (Red, Axes, NodeId) {
 }
 
 /// The reduction over those of the axes that the operand has; a maximum of equal entries is that entry.
-fn reduce(site: &mut Site, red: Red, axes: &[gannet_lang::program::Axis], x: NodeId) -> NodeId {
+fn reduce(site: &mut Site, red: Red, axes: &[Axis], x: NodeId) -> NodeId {
     let own: Axes = axes.iter().copied().filter(|a| site.g.ty(x).has(*a)).collect();
     site.g.reduce(red, &own, x)
 }
@@ -83,7 +56,7 @@ fn extremum_of_extremum(site: &mut Site, id: NodeId) -> Option<NodeId> {
 }
 
 /// Operands of the function that have one of the axes, and the others; nothing if either is empty.
-fn split(site: &Site, of: NodeId, fun: Fun, axes: &[gannet_lang::program::Axis]) -> Option<(Args, Args)> {
+fn split(site: &Site, of: NodeId, fun: Fun, axes: &[Axis]) -> Option<(Args, Args)> {
     let args = site.as_map(of, fun)?;
     let (inner, outer): (Args, Args) = args.iter().copied().partition(|a| site.touches(*a, axes));
     (!inner.is_empty() && !outer.is_empty() && site.is_real(of)).then_some((inner, outer))
@@ -98,7 +71,7 @@ fn extremum_of_terms(site: &mut Site, id: NodeId) -> Option<NodeId> {
 }
 
 /// Factors without the axes that are known to be positive move out.
-fn positive_split(site: &Site, of: NodeId, axes: &[gannet_lang::program::Axis]) -> Option<(Args, Args)> {
+fn positive_split(site: &Site, of: NodeId, axes: &[Axis]) -> Option<(Args, Args)> {
     let args = site.as_map(of, Fun::Mul)?;
     let moves = |a: &NodeId| !site.touches(*a, axes) && Condition::Positive.holds(site.g, *a);
     let (outer, inner): (Args, Args) = args.iter().copied().partition(moves);

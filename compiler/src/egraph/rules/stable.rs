@@ -5,10 +5,11 @@ use crate::egraph::bridge::Head;
 use crate::egraph::rule::Set::Fast;
 use crate::egraph::rule::Use::{Always, Choose};
 use crate::egraph::rule::{Rule, Site, code, pattern};
-use crate::graph::{NodeId, Op, Red};
-use gannet_lang::program::Fun;
+use crate::graph::{Axes, NodeId, Op, Red};
+use gannet_lang::program::{Axis, Fun};
 
 /// Logarithms, exponentials and their compounds.
+#[rustfmt::skip]
 pub const STABLE: &[Rule] = &[
     pattern("log-sigmoid", Fast, Always, "(log (sigmoid ?x)) => (neg (softplus (neg ?x)))"),
     pattern("log-1-exp", Fast, Always, "(log (add 1 (exp ?x))) => (softplus ?x)"),
@@ -24,48 +25,37 @@ pub const STABLE: &[Rule] = &[
     pattern("exp-sigmoid", Fast, Always, "(mul (exp ?x) (sigmoid (mul -1 ?x))) => (sigmoid ?x)"),
     pattern("exp-neg-sigmoid", Fast, Always, "(mul (exp (mul -1 ?x)) (sigmoid ?x)) => (sigmoid (neg ?x))"),
     pattern("one-minus-sigmoid", Fast, Choose, "(add 1 (mul -1 (sigmoid ?x))) => (sigmoid (neg ?x))"),
-    pattern("sigmoid-neg", Fast, Choose, "(sigmoid (mul -1 ?x)) => (sub 1 (sigmoid ?x))"),
     pattern("tanh-form", Fast, Always, "(add -1 (mul 2 (sigmoid (mul 2 ?x)))) => (tanh ?x)"),
     pattern("softplus-minus", Fast, Always, "(add (softplus ?x) (mul -1 ?x)) => (softplus (neg ?x))"),
     pattern("exp-neg-softplus", Fast, Always, "(exp (mul -1 (softplus ?x))) => (sigmoid (neg ?x))"),
-    code(
-        "log-sum-exp",
-        Fast,
-        Always,
-        "log(sum A exp(x)) = m + log(sum A exp(x - m)) with m = max A x",
-        Head::Map(Fun::Log),
-        log_sum_exp,
-    ),
-    code(
-        "softmax",
-        Fast,
-        Always,
-        "exp(x) / sum A exp(x) = exp(x - m) / sum A exp(x - m) with m = max A x",
-        Head::Map(Fun::Mul),
-        softmax,
-    ),
+    code("log-sum-exp", Fast, Always, "log(sum A exp(x)) = m + log(sum A exp(x - m)) with m = max A x", Head::Map(Fun::Log), log_sum_exp),
+    code("softmax", Fast, Always, "exp(x) / sum A exp(x) = exp(x - m) / sum A exp(x - m) with m = max A x", Head::Map(Fun::Mul), softmax),
 ];
 
 /// The summed axes and the exponent, if the node is a sum of exponentials that nobody shifted yet.
-fn sum_of_exp(site: &Site, id: NodeId) -> Option<(crate::graph::Axes, NodeId)> {
+fn sum_of_exp(site: &Site, id: NodeId) -> Option<(Axes, NodeId)> {
     let (axes, of) = site.as_reduce(id, Red::Sum)?;
     let x = site.as_map(of, Fun::Exp)?[0];
     let terms = site.as_map(x, Fun::Add).unwrap_or_else(|| [x].into_iter().collect());
-    let limited = |t: &NodeId| site.factors(*t).iter().any(|f| bounds(site, *f));
+    let limited = |t: &NodeId| site.factors(*t).iter().any(|f| bounds(site, *f, BURIED));
     (!terms.iter().any(limited)).then_some((axes, x))
 }
 
-/// Is it a maximum along an axis (perhaps kept finite), so that what it is subtracted from needs no other?
-fn bounds(site: &Site, id: NodeId) -> bool {
+/// How deep other rules may have buried a maximum: sums, signs, rising functions and the choice that keeps it finite.
+const BURIED: usize = 5;
+
+/// Is there a maximum (or, after a sign, a minimum) along an axis in it, so that what it is subtracted from needs no
+/// other?
+fn bounds(site: &Site, id: NodeId, depth: usize) -> bool {
     site.forms(id).iter().any(|f| match &site.node(*f).op {
-        Op::Reduce(Red::Max, _) => true,
-        Op::Map(Fun::Select) => matches!(site.node(site.node(*f).args[1]).op, Op::Reduce(Red::Max, _)),
+        Op::Reduce(Red::Max | Red::Min, _) => true,
+        Op::Map(_) | Op::Read { .. } if depth > 0 => site.node(*f).args.iter().any(|a| bounds(site, *a, depth - 1)),
         _ => false,
     })
 }
 
 /// The maximum along the axes; 0 where it is infinite, so that nothing subtracts infinities.
-fn shift(site: &mut Site, axes: &[gannet_lang::program::Axis], x: NodeId) -> NodeId {
+fn shift(site: &mut Site, axes: &[Axis], x: NodeId) -> NodeId {
     let max = site.g.reduce(Red::Max, axes, x);
     let (finite, zero) = (site.g.map1(Fun::IsFinite, max), site.g.num(0.0));
     site.g.select(finite, max, zero)

@@ -12,29 +12,16 @@ const SUM: Head = Head::Reduce(Red::Sum);
 const ADD: Head = Head::Map(Fun::Add);
 
 /// The rules.
+#[rustfmt::skip]
 pub const SUMS: &[Rule] = &[
     code("sum-of-sum", Fast, Always, "sum A (sum B x) = sum A+B x", SUM, sum_of_sum),
-    code("sum-of-product", Fast, Always, "sum A (x * y) = contract A [x, y]", SUM, sum_of_product),
+    code("sum-of-product", Fast, Choose, "sum A (x * y) = contract A [x, y]", SUM, sum_of_product),
     code("sum-of-iota", Fast, Always, "sum a (iota a) = size a * (size a - 1) / 2", SUM, sum_of_iota),
-    code(
-        "sum-of-terms",
-        Fast,
-        Choose,
-        "sum A (x + y) = sum A x + sum A y, where a term lacks an axis or is a product",
-        SUM,
-        sum_of_terms,
-    ),
+    code("sum-of-terms", Fast, Choose, "sum A (x + y) = sum A x + sum A y, where a term lacks an axis or is a product", SUM, sum_of_terms),
     code("like-terms", Fast, Always, "a * x + b * x = (a + b) * x with constants a, b", ADD, like_terms),
     code("common-factor", Fast, Choose, "f * x + f * y = f * (x + y)", ADD, common_factor),
     code("common-sum", Fast, Choose, "sum A x + sum A y = sum A (x + y)", ADD, common_sum),
-    code(
-        "distribute-number",
-        Fast,
-        Choose,
-        "c * (x + y) = c * x + c * y with a constant c",
-        Head::Map(Fun::Mul),
-        distribute_number,
-    ),
+    code("distribute-number", Fast, Choose, "c * (x + y) = c * x + c * y with a constant c", Head::Map(Fun::Mul), distribute_number),
 ];
 
 /// Also of contractions: `sum_one` of the builder joins either kind.
@@ -71,11 +58,17 @@ fn sum_of_terms(site: &mut Site, id: NodeId) -> Option<NodeId> {
     let Op::Reduce(_, axes) = site.node(id).op.clone() else { return None };
     let terms = site.as_map(site.node(id).args[0], Fun::Add)?;
     let gains = |t: &NodeId| axes.iter().any(|a| !site.g.ty(*t).has(*a)) || site.factors(*t).len() > 1;
-    if !terms.iter().any(gains) {
+    if difference(site, &terms) || !terms.iter().any(gains) {
         return None;
     }
     let sums: Args = terms.iter().map(|t| site.g.contract(&axes, &[*t])).collect();
     Some(site.g.add_all(&sums))
+}
+
+/// Is a term subtracted? What was centred before it is summed must not be taken apart: `sum (x - mean) * x` cancels less
+/// than `sum x * x - mean * sum x`.
+pub fn difference(site: &Site, terms: &[NodeId]) -> bool {
+    terms.iter().any(|t| site.factors(*t).iter().any(|f| site.as_num(*f).is_some_and(|n| n < 0.0)))
 }
 
 /// A term as a constant times the rest.
