@@ -4,10 +4,12 @@
 mod build_ops;
 mod op;
 pub mod random;
+mod text;
 mod typing;
 mod verify;
 
 pub use op::{At, Axes, Num, Op, Red, Subst};
+pub use text::{ParseError, output_label};
 pub use typing::fun_arity;
 
 use gannet_lang::diag::Span;

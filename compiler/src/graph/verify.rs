@@ -18,8 +18,8 @@ impl Graph {
             if node.args.iter().any(|a| *a >= id) {
                 return Err(at("it uses a node that does not come before it".into()));
             }
-            self.check_laws(&node.op, &node.args).map_err(at)?;
             let ty = self.type_of(&node.op, &node.args).map_err(at)?;
+            self.check_laws(&node.op, &node.args).map_err(at)?;
             if ty != node.ty {
                 return Err(at(format!("its type is {:?}, but {ty:?} follows", node.ty)));
             }

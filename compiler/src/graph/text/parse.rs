@@ -1,0 +1,333 @@
+//! Reads Graph text.
+//! Law: whatever the text, the result is a graph that the verifier accepts, or an error that names the line.
+
+use super::scan::{Token, scan, unquote};
+use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
+use crate::graph::{Args, At, Axes, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
+use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, Output, ParamId, PointId, SiteId, StateId};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why a text is no graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl std::fmt::Display for ParseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+type Parse<T> = Result<T, String>;
+
+impl Graph {
+    /// Reads the text form. Nodes are numbered anew, in the order of the lines.
+    ///
+    /// # Errors
+    /// The first line that is no equation or output, or breaks a law of the Graph.
+    pub fn parse(text: &str, tables: Arc<Tables>) -> Result<Graph, ParseError> {
+        let mut reader = Reader { graph: Graph::new(tables), ids: BTreeMap::new() };
+        for (k, line) in text.lines().enumerate() {
+            reader.line(line).map_err(|message| ParseError { line: k + 1, message })?;
+        }
+        let line = text.lines().count();
+        reader.graph.verify().map_err(|message| ParseError { line, message })?;
+        Ok(reader.graph)
+    }
+}
+
+struct Reader {
+    graph: Graph,
+    ids: BTreeMap<u32, NodeId>,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) -> Parse<()> {
+        let (tokens, comment) = scan(line)?;
+        let tables = self.graph.tables.clone();
+        let mut cursor = Cursor { tokens: &tokens, tables: &tables };
+        match tokens.first() {
+            None => return Ok(()),
+            Some(Token::Word("output")) => {
+                cursor.word()?;
+                let output = cursor.output()?;
+                cursor.sign('=')?;
+                let id = self.operand(&mut cursor)?;
+                self.graph.outputs.push((output, id));
+            }
+            Some(_) => {
+                let id = self.equation(&mut cursor)?;
+                let names = comment.iter().flat_map(|c| c.split(", ")).map(|n| (n.to_string(), id));
+                self.graph.names.extend(names);
+            }
+        }
+        cursor.end()
+    }
+
+    fn equation(&mut self, c: &mut Cursor<'_, '_>) -> Parse<NodeId> {
+        c.sign('%')?;
+        let label: u32 = c.number()?;
+        c.sign('=')?;
+        let (mut op, constant) = c.op()?;
+        let mut args = Args::new();
+        while c.peek() == Some(Token::Sign('%')) {
+            args.push(self.operand(c)?);
+        }
+        if let Op::Read { guarded, .. } = &mut op
+            && c.skip(Token::Word("else"))
+        {
+            *guarded = true;
+            args.push(self.operand(c)?);
+        }
+        c.sign(':')?;
+        let ty = c.ty()?;
+        if constant {
+            let Op::Const(n, _) = op else { unreachable!("a constant") };
+            op = Op::Const(n, ty.elem);
+        }
+        let inferred = self.graph.type_of(&op, &args)?;
+        self.graph.check_laws(&op, &args)?;
+        if inferred != ty {
+            return Err(format!("the type is {ty:?}, but {inferred:?} follows"));
+        }
+        let id = self.graph.add(op, args);
+        match self.ids.insert(label, id) {
+            None => Ok(id),
+            Some(_) => Err(format!("%{label} is defined twice")),
+        }
+    }
+
+    fn operand(&self, c: &mut Cursor<'_, '_>) -> Parse<NodeId> {
+        c.sign('%')?;
+        let label: u32 = c.number()?;
+        self.ids.get(&label).copied().ok_or_else(|| format!("%{label} is not defined above"))
+    }
+}
+
+/// What is left of a line.
+struct Cursor<'t, 's> {
+    tokens: &'t [Token<'s>],
+    tables: &'t Tables,
+}
+
+impl<'s> Cursor<'_, 's> {
+    fn peek(&self) -> Option<Token<'s>> {
+        self.tokens.first().copied()
+    }
+
+    fn next(&mut self) -> Option<Token<'s>> {
+        let (first, rest) = self.tokens.split_first()?;
+        self.tokens = rest;
+        Some(*first)
+    }
+
+    fn skip(&mut self, token: Token<'_>) -> bool {
+        let found = self.peek() == Some(token);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    fn sign(&mut self, sign: char) -> Parse<()> {
+        match self.next() {
+            Some(Token::Sign(c)) if c == sign => Ok(()),
+            other => Err(format!("expected `{sign}`, found {other:?}")),
+        }
+    }
+
+    fn word(&mut self) -> Parse<&'s str> {
+        match self.next() {
+            Some(Token::Word(w)) => Ok(w),
+            other => Err(format!("expected a word, found {other:?}")),
+        }
+    }
+
+    fn keyword(&mut self, word: &str) -> Parse<()> {
+        if self.skip(Token::Word(word)) { Ok(()) } else { Err(format!("expected `{word}`, found {:?}", self.peek())) }
+    }
+
+    fn end(&mut self) -> Parse<()> {
+        self.peek().map_or(Ok(()), |t| Err(format!("{t:?} is too much")))
+    }
+
+    fn number<T: std::str::FromStr>(&mut self) -> Parse<T> {
+        let word = self.word()?;
+        word.parse().map_err(|_| format!("`{word}` is no number of the right kind"))
+    }
+
+    /// An id such as `w3`, and the quoted name that may follow.
+    fn id(&mut self, prefix: &str) -> Parse<u32> {
+        let word = self.word()?;
+        let digits = word.strip_prefix(prefix).and_then(|d| d.parse().ok());
+        if let Some(Token::Quoted(_)) = self.peek() {
+            self.next();
+        }
+        digits.ok_or_else(|| format!("`{word}` is not `{prefix}` and a number"))
+    }
+
+    fn dim(&self, label: &str) -> Parse<DimId> {
+        let mut dims = (0..self.tables.dims.len()).map(DimId::new);
+        let is = |d: &DimId| dim_label(self.tables, *d) == label || numbered_label(self.tables, *d) == label;
+        dims.find(is).ok_or_else(|| format!("there is no dim `{label}`"))
+    }
+
+    fn axis(&mut self) -> Parse<Axis> {
+        let word = self.word()?;
+        match word.rsplit_once('.') {
+            None => Ok(Axis { dim: self.dim(word)?, ix: 0 }),
+            Some((dim, ix)) => {
+                let ix = ix.parse().map_err(|_| format!("`{word}` is no axis"))?;
+                Ok(Axis { dim: self.dim(dim)?, ix })
+            }
+        }
+    }
+
+    /// `[item, item]`.
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Parse<T>) -> Parse<Vec<T>> {
+        self.sign('[')?;
+        let mut items = Vec::new();
+        while !self.skip(Token::Sign(']')) {
+            if !items.is_empty() {
+                self.sign(',')?;
+            }
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    fn axes(&mut self) -> Parse<Axes> {
+        Ok(self.list(Self::axis)?.into_iter().collect())
+    }
+
+    fn ty(&mut self) -> Parse<Type> {
+        let word = self.word()?;
+        let known = ELEMS.iter().find(|(w, _)| *w == word).map(|(_, e)| *e);
+        let elem = known.map_or_else(|| self.dim(word).map(Elem::Index), Ok)?;
+        let listed = self.peek() == Some(Token::Sign('['));
+        let axes = if listed { sorted(self.axes()?) } else { Axes::new() };
+        Ok(Type { elem, axes })
+    }
+
+    fn subst(&mut self) -> Parse<Subst> {
+        let places = self.list(|c| {
+            let axis = c.axis()?;
+            c.sign('=')?;
+            Ok((axis, c.place()?))
+        })?;
+        Ok(places.into_iter().collect())
+    }
+
+    /// `arg1`, or terms `2*i - j + 3`.
+    fn place(&mut self) -> Parse<At> {
+        if let Some(Token::Word(w)) = self.peek()
+            && let Some(k) = w.strip_prefix("arg").and_then(|k| k.parse().ok())
+        {
+            self.next();
+            return Ok(At::Arg(k));
+        }
+        let (mut terms, mut offset) = (SmallVec::new(), 0i64);
+        loop {
+            let sign = if self.skip(Token::Sign('-')) {
+                -1
+            } else {
+                self.skip(Token::Sign('+'));
+                1
+            };
+            let number = match self.peek() {
+                Some(Token::Word(w)) => w.parse::<i64>().ok(),
+                _ => None,
+            };
+            match number {
+                None => terms.push((sign, self.axis()?)),
+                Some(n) => {
+                    self.next();
+                    if self.skip(Token::Sign('*')) {
+                        terms.push((sign * n, self.axis()?));
+                    } else {
+                        offset += sign * n;
+                    }
+                }
+            }
+            if !matches!(self.peek(), Some(Token::Sign('+' | '-'))) {
+                return Ok(At::Affine { terms, offset });
+            }
+        }
+    }
+
+    fn constant(&mut self) -> Parse<f64> {
+        let sign = if self.skip(Token::Sign('-')) { -1.0 } else { 1.0 };
+        Ok(sign * self.number::<f64>()?)
+    }
+
+    /// The operation; a constant's element type is still to be read from its type.
+    fn op(&mut self) -> Parse<(Op, bool)> {
+        let word = self.word()?;
+        let (head, kind) = word.split_once('.').unwrap_or((word, ""));
+        let op = match head {
+            "input" => Op::Input(InputId(self.id("in")?)),
+            "param" => Op::Param(ParamId(self.id("w")?)),
+            "state" => Op::State(StateId(self.id("s")?)),
+            "hyper" => Op::Hyper(HyperId(self.id("h")?)),
+            "step" => Op::Step,
+            "const" => return Ok((Op::Const(Num::new(self.constant()?), Elem::Real), true)),
+            "size" => {
+                let word = self.word()?;
+                Op::Size(self.dim(word)?)
+            }
+            "iota" => Op::Iota(self.axis()?),
+            "random" => Op::Random(lookup(&DISTS, kind)?, SiteId(self.id("r")?), self.axes()?),
+            "map" => Op::Map(lookup(&FUNS, kind)?),
+            "reduce" => Op::Reduce(lookup(&REDS, kind)?, self.axes()?),
+            "contract" => Op::Contract(self.axes()?),
+            "read" => Op::Read { at: self.subst()?, guarded: false },
+            "fiber" => {
+                let (red, at) = (lookup(&REDS, kind)?, self.subst()?);
+                self.keyword("over")?;
+                Op::Fiber { red, at, over: self.axes()? }
+            }
+            "point" => Op::Point(PointId(self.id("p")?)),
+            "grad" => self.grad()?,
+            "custom" => Op::Custom { inputs: self.number()? },
+            "stop" => Op::Stop,
+            _ => return Err(format!("there is no operation `{word}`")),
+        };
+        Ok((op, false))
+    }
+
+    fn grad(&mut self) -> Parse<Op> {
+        let axes = self.list(|c| {
+            let axis = c.axis()?;
+            c.keyword("as")?;
+            Ok((axis, c.axis()?))
+        })?;
+        self.keyword("shared")?;
+        Ok(Op::Grad { axes: axes.into_iter().collect(), shared: self.axes()? })
+    }
+
+    fn output(&mut self) -> Parse<Output> {
+        match self.word()? {
+            "param" => Ok(Output::Param(ParamId(self.id("w")?))),
+            "state" => Ok(Output::State(StateId(self.id("s")?))),
+            "loss" => Ok(Output::Loss),
+            "report" => Ok(Output::Report(self.number()?)),
+            "value" => match self.next() {
+                Some(Token::Quoted(name)) => Ok(Output::Value(unquote(name))),
+                other => Err(format!("expected a quoted name, found {other:?}")),
+            },
+            word => Err(format!("there is no output `{word}`")),
+        }
+    }
+}
+
+fn lookup<T: Copy>(table: &[(&str, T)], word: &str) -> Parse<T> {
+    table.iter().find(|(w, _)| *w == word).map(|(_, v)| *v).ok_or_else(|| format!("there is no `{word}`"))
+}
