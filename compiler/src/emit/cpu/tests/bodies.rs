@@ -10,8 +10,8 @@ fn gathers_and_strides() {
         let i = b.loop_id();
         let table = b.buffer(Kind::Real, &[1]);
         let index = b.buffer(Kind::Int, &[0]);
-        let (x, out) = (b.buffer(Kind::Real, &[0]), b.buffer(Kind::Real, &[0]));
-        let (truth, truths) = (b.buffer(Kind::Bool, &[0]), b.buffer(Kind::Bool, &[0]));
+        let (x, out) = (b.repeated(Kind::Real, &[0], 3), b.repeated(Kind::Real, &[0], 2));
+        let (truth, truths) = (b.repeated(Kind::Bool, &[0], 3), b.repeated(Kind::Bool, &[0], 2));
         let mut body = vec![];
         let n = b.put(&mut body, Kind::Int, Inst::Load(index, at(&[(i, one())])));
         let gather = Address { terms: vec![(Index::Value(n), 1, one())], offset: vec![] };

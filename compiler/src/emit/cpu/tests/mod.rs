@@ -2,17 +2,17 @@
 
 mod accuracy;
 mod bodies;
-mod interpret;
 mod kernels;
 mod loops;
 mod scalars;
 
 use super::{Context, compile};
 use crate::graph::{Red, Tables};
+use crate::philox;
+use crate::plan::interpret::{Leaves, run};
 use crate::plan::*;
 use gannet_lang::diag::Span;
 use gannet_lang::program::{Axis, Dim, DimId, Fun, Hyper, InputId, Size};
-use interpret::Machine;
 use std::sync::Arc;
 
 pub const HYPERS: &[f64] = &[0.25, -1.5];
@@ -41,10 +41,16 @@ impl Builder {
     }
 
     pub fn buffer(&mut self, kind: Kind, dims: &[u32]) -> BufferId {
+        self.repeated(kind, dims, 1)
+    }
+
+    /// A buffer with so many times the entries that its dims give.
+    pub fn repeated(&mut self, kind: Kind, dims: &[u32], times: i64) -> BufferId {
         let id = BufferId::new(self.plan.buffers.len());
         let axes = dims.iter().map(|d| Axis { dim: DimId(*d), ix: 0 }).collect();
         let home = Home::Input(InputId(id.0));
-        self.plan.buffers.push(Buffer { name: format!("buffer{}", id.0), kind, axes, blocks: None, home });
+        let blocks = Some(Blocks { size: 1, extent: Extent::constant(times) });
+        self.plan.buffers.push(Buffer { name: format!("buffer{}", id.0), kind, axes, blocks, home });
         id
     }
 
@@ -182,12 +188,19 @@ pub fn traversal(plan: &Plan) -> &Traversal {
     t
 }
 
-/// What the interpreter makes of the first kernel.
+/// What the interpreter makes of the first kernel, from data that the code would be given.
 pub fn interpret(plan: &Plan, sizes: &[u64], buffers: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let t = traversal(plan);
-    let mut machine = Machine::new(plan, &t.scope, sizes, buffers.to_vec());
-    machine.run(&t.outer);
-    machine.buffers
+    let stored = |x: &f64| if plan.double { *x } else { f64::from(*x as f32) };
+    let leaves = Leaves {
+        sizes: sizes.to_vec(),
+        inputs: buffers.iter().map(|b| b.iter().map(stored).collect()).collect(),
+        params: vec![],
+        states: vec![],
+        hypers: HYPERS.to_vec(),
+        step: STEP,
+        draw: &|dist, site, entry| philox::draw(dist, SEED, site.0, STEP as u32, entry),
+    };
+    run(plan, &leaves)
 }
 
 /// Close enough: equal, both NaN, or within `tolerance` of the larger of 1 and the magnitude.
