@@ -2,11 +2,12 @@
 //! Law: a value is a vector only inside the vector loop, and only if it depends on that loop's counter.
 
 use super::place::Key;
-use crate::plan::{Address, BufferId, Epilogue, Inst, Kind, LoopId, Plan, Scope, Stmt, Traversal, ValueId};
+use crate::plan::{Address, BufferId, Epilogue, Inst, Kind, Loop, LoopId, Plan, Scope, Stmt, Traversal, ValueId};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::FunctionBuilder;
 use cranelift_jit::JITModule;
+use gannet_lang::program::Fun;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A lowered scalar of the body: one value, or one for each lane.
@@ -52,6 +53,20 @@ pub struct Lower<'a> {
     /// Definitions that were moved out of the loops being lowered.
     pub hoisted: BTreeSet<ValueId>,
     pub host: BTreeMap<&'static str, ir::FuncRef>,
+    /// How values of scalar functions are made.
+    pub made: HashMap<ValueId, Made<'a>>,
+    /// Has the processor a fused multiply-add?
+    pub fused: bool,
+}
+
+/// How a value is made.
+pub struct Made<'a> {
+    pub fun: Fun,
+    pub args: &'a [ValueId],
+    /// In how many loops.
+    pub depth: usize,
+    /// How often it is used.
+    pub uses: usize,
 }
 
 impl<'a> Lower<'a> {
@@ -79,16 +94,20 @@ impl<'a> Lower<'a> {
             columns_range: None,
             hoisted: BTreeSet::new(),
             host: BTreeMap::new(),
+            made: HashMap::new(),
+            fused: true,
         }
     }
 
-    pub fn traversal(&mut self, t: &Traversal, lo: Value, hi: Value) {
+    pub fn traversal(&mut self, t: &'a Traversal, lo: Value, hi: Value) {
+        self.note(&t.outer, 1);
         self.written = written(&t.outer.body);
         self.warm(&t.outer.body);
         self.looped(&t.outer, Some((lo, hi)));
     }
 
-    pub fn epilogue(&mut self, e: &Epilogue, params: &[Value]) {
+    pub fn epilogue(&mut self, e: &'a Epilogue, params: &[Value]) {
+        self.note(&e.rows, 1);
         let [_, tile, stride, m0, m1, n0, n1] = params else { unreachable!("an epilogue has seven parameters") };
         self.written = written(&e.rows.body);
         self.warm(&e.rows.body);
@@ -100,6 +119,28 @@ impl<'a> Lower<'a> {
         self.tile = Some((base, *stride, e.rows.id, e.columns));
         self.columns_range = Some((e.columns, *n0, *n1));
         self.looped(&e.rows, Some((*m0, *m1)));
+    }
+
+    /// Notes how values are made and used; definitions stand before uses.
+    fn note(&mut self, l: &'a Loop, depth: usize) {
+        for stmt in &l.body {
+            match stmt {
+                Stmt::Let(v, Inst::Map(fun, args)) => {
+                    args.iter().for_each(|a| self.used(*a));
+                    self.made.insert(*v, Made { fun: *fun, args, depth, uses: 0 });
+                }
+                Stmt::Store(_, _, v) | Stmt::Accumulate(_, _, _, v) => self.used(*v),
+                Stmt::Loop(inner) => self.note(inner, depth + 1),
+                Stmt::Let(..) => {}
+            }
+        }
+        l.accs.iter().for_each(|a| self.used(a.value));
+    }
+
+    fn used(&mut self, v: ValueId) {
+        if let Some(made) = self.made.get_mut(&v) {
+            made.uses += 1;
+        }
     }
 
     pub fn finish(mut self, config: TargetFrontendConfig) {
@@ -124,9 +165,9 @@ impl<'a> Lower<'a> {
         self.values[v.index()].unwrap_or_else(|| panic!("{v} is defined before it is used"))
     }
 
-    /// Trusted: plans are verified, addresses lie inside their buffers.
+    /// Plans are verified, addresses lie inside their buffers. Entries are aligned, but vectors of them need not be.
     pub fn flags() -> MemFlagsData {
-        MemFlagsData::trusted().with_notrap()
+        MemFlagsData::new().with_notrap()
     }
 
     pub fn stmts(&mut self, stmts: &[Stmt]) {

@@ -8,6 +8,7 @@ use crate::plan::{Acc, Inst, Kind, Loop, LoopId, Mode, Range, Stmt, ValueId};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use cranelift_frontend::Variable;
+use std::collections::HashMap;
 
 /// Copies of a vector loop's body when it accumulates: the additions of one copy wait for nothing.
 const UNROLL_ACCUMULATING: usize = 4;
@@ -32,30 +33,44 @@ impl Lower<'_> {
         let (lo, hi) = given.unwrap_or_else(|| self.range(&l.range));
         let inside_vector = self.counters.values().any(|c| c.vector);
         let vector = l.mode == Mode::Vector && !inside_vector && self.can_be_vector(l);
+        // What is moved out of the loop is computed only if the loop runs: an empty one may stand for an empty buffer.
+        let result = self.start(&l.accs, inside_vector);
+        let (inside, after) = (self.b.create_block(), self.b.create_block());
+        let some = self.b.ins().icmp(IntCC::SignedLessThan, lo, hi);
+        self.b.ins().brif(some, inside, &[], after, &[]);
+        self.b.switch_to_block(inside);
+        self.b.seal_block(inside);
+        self.frames.push(HashMap::new());
         self.prepare(l, vector || inside_vector);
-        if !vector {
-            let running = self.start(&l.accs, inside_vector);
-            let at = self.variable(lo);
-            self.run(l, at, hi, 1, false, &[&running]);
-            self.end(l, running);
-            return;
+        let at = self.variable(lo);
+        if vector {
+            self.vector_loop(l, at, hi, &result);
+        } else {
+            self.run(l, at, hi, 1, false, &[&result]);
         }
+        self.frames.pop();
+        self.b.ins().jump(after, &[]);
+        self.b.switch_to_block(after);
+        self.b.seal_block(after);
+        self.end(l, result);
+    }
+
+    /// Unrolled lanes, lanes, then entry by entry.
+    fn vector_loop(&mut self, l: &Loop, at: Variable, hi: Value, result: &Vec<Running>) {
         let copies = match (l.accs.is_empty(), l.body.len()) {
             (_, n) if n > SHORT_BODY || has_loop(&l.body) => 1,
             (false, _) => UNROLL_ACCUMULATING,
             (true, _) => UNROLL_SHORT,
         };
         let partial: Vec<Vec<Running>> = (0..copies).map(|_| self.start(&l.accs, true)).collect();
-        let at = self.variable(lo);
         let all: Vec<&Vec<Running>> = partial.iter().collect();
         if copies > 1 {
             self.run(l, at, hi, LANES * copies as i64, true, &all);
             self.join_copies(&partial);
         }
         self.run(l, at, hi, LANES, true, &all[..1]);
-        let running = self.across_lanes(&partial[0]);
-        self.run(l, at, hi, 1, false, &[&running]);
-        self.end(l, running);
+        self.across_lanes(&partial[0], result);
+        self.run(l, at, hi, 1, false, &[result]);
     }
 
     fn variable(&mut self, start: Value) -> Variable {
@@ -114,7 +129,7 @@ impl Lower<'_> {
     /// One execution of the body with this counter.
     fn copy(&mut self, l: &Loop, counter: Counter, accs: &[Running]) {
         self.counters.insert(l.id, counter);
-        self.frames.push(std::collections::HashMap::new());
+        self.frames.push(HashMap::new());
         let hoisted = self.hoisted.clone();
         self.stmts(&l.body);
         for (acc, running) in l.accs.iter().zip(accs) {
@@ -188,21 +203,16 @@ impl Lower<'_> {
     }
 
     /// Adds the lanes up: (0 + 2) + (1 + 3).
-    fn across_lanes(&mut self, partial: &[Running]) -> Vec<Running> {
-        partial
-            .iter()
-            .map(|r| {
-                let v = self.b.use_var(r.value);
-                let lanes: Vec<Val> = (0..LANES)
-                    .map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false })
-                    .collect();
-                let low = self.combine(r.red, r.kind, lanes[0], lanes[2]);
-                let high = self.combine(r.red, r.kind, lanes[1], lanes[3]);
-                let all = self.combine(r.red, r.kind, low, high);
-                let value = self.variable(all.v);
-                Running { red: r.red, kind: r.kind, vector: false, value, place: None }
-            })
-            .collect()
+    fn across_lanes(&mut self, partial: &[Running], result: &[Running]) {
+        for (r, into) in partial.iter().zip(result) {
+            let v = self.b.use_var(r.value);
+            let lanes: Vec<Val> =
+                (0..LANES).map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false }).collect();
+            let low = self.combine(r.red, r.kind, lanes[0], lanes[2]);
+            let high = self.combine(r.red, r.kind, lanes[1], lanes[3]);
+            let all = self.combine(r.red, r.kind, low, high);
+            self.b.def_var(into.value, all.v);
+        }
     }
 
     fn end(&mut self, l: &Loop, running: Vec<Running>) {
@@ -223,7 +233,7 @@ impl Lower<'_> {
 
     /// Moves out of a loop what does not change in it: definitions, addresses, sizes, repeated constants.
     fn prepare(&mut self, l: &Loop, vector: bool) {
-        self.hoist(&l.body);
+        self.hoist(&l.body, true);
         self.prepare_body(&l.body, vector);
     }
 
@@ -246,15 +256,17 @@ impl Lower<'_> {
         }
     }
 
-    fn hoist(&mut self, body: &[Stmt]) {
+    /// Moves definitions out; loads only from the loop itself, not from loops in it, which may be empty.
+    fn hoist(&mut self, body: &[Stmt], loads: bool) {
         for stmt in body {
             match stmt {
+                Stmt::Let(_, Inst::Load(..)) if !loads => {}
                 Stmt::Let(v, inst) if self.values[v.index()].is_none() && self.is_known(inst) => {
                     let val = self.inst(*v, inst);
                     self.values[v.index()] = Some(val);
                     self.hoisted.insert(*v);
                 }
-                Stmt::Loop(inner) => self.hoist(&inner.body),
+                Stmt::Loop(inner) => self.hoist(&inner.body, false),
                 _ => {}
             }
         }

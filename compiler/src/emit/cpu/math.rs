@@ -1,6 +1,6 @@
 //! Transcendental functions of f32, on one entry or four lanes: the same operations in the same order, so that a
-//! remainder has the bits that a full vector would have had. Coefficients of `log` and `tanh` are those of Moshier's
-//! Cephes library; `exp` is a Taylor polynomial after reduction by ln 2 in two parts (Cody and Waite).
+//! remainder has the bits that a full vector would have had. Coefficients are interpolated at Chebyshev's nodes, and
+//! `exp` reduces its argument by ln 2 in two parts (Cody and Waite).
 
 use super::body::Lower;
 use super::ops::little;
@@ -21,6 +21,15 @@ impl Lower<'_> {
         if vector { self.b.ins().splat(types::I32X4, c) } else { c }
     }
 
+    /// `x y + z`, in one rounding where the processor can.
+    pub fn fma(&mut self, x: Value, y: Value, z: Value) -> Value {
+        if self.fused {
+            return self.b.ins().fma(x, y, z);
+        }
+        let product = self.b.ins().fmul(x, y);
+        self.b.ins().fadd(product, z)
+    }
+
     fn bits(&mut self, x: Value, vector: bool) -> Value {
         self.b.ins().bitcast(Self::whole(vector), little(), x)
     }
@@ -35,45 +44,58 @@ impl Lower<'_> {
         let mut y = self.num(*last, vector);
         for k in rest.iter().rev() {
             let k = self.num(*k, vector);
-            y = self.b.ins().fma(y, x, k);
+            y = self.fma(y, x, k);
         }
         y
     }
 
-    /// At most 1 ulp off; 0 and infinity beyond the range, NaN stays NaN.
-    pub fn exp(&mut self, x: Value, vector: bool) -> Value {
-        // Clamped so that 2^n is built in two normal halves; beyond, the product is 0 or infinity by itself.
-        let (low, high) = (self.num(-104.0, vector), self.num(89.0, vector));
+    /// `x` kept within these bounds; NaN stays NaN.
+    fn clamped(&mut self, x: Value, low: f64, high: f64, vector: bool) -> Value {
+        let (low, high) = (self.num(low, vector), self.num(high, vector));
         let under = self.b.ins().fcmp(FloatCC::LessThan, x, low);
-        let over = self.b.ins().fcmp(FloatCC::GreaterThan, x, high);
-        let clamped = self.pick(under, low, x, vector);
-        let clamped = self.pick(over, high, clamped, vector);
-        let log2e = self.num(std::f64::consts::LOG2_E, vector);
-        let scaled = self.b.ins().fmul(clamped, log2e);
-        let n = self.b.ins().nearest(scaled);
-        let (ln2_high, ln2_low) = (self.num(-0.693_359_375, vector), self.num(2.121_944_4e-4, vector));
-        let r = self.b.ins().fma(n, ln2_high, clamped);
-        let r = self.b.ins().fma(n, ln2_low, r);
-        let p =
-            self.polynomial(r, &[1.0, 1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0], vector);
-        let n = self.b.ins().fcvt_to_sint_sat(Self::whole(vector), n);
-        let one = self.b.ins().iconst(types::I32, 1);
-        let half = self.b.ins().sshr(n, one);
-        let rest = self.b.ins().isub(n, half);
-        let p = self.times_power(p, half, vector);
-        let y = self.times_power(p, rest, vector);
-        let same = self.b.ins().fcmp(FloatCC::Equal, x, x);
-        self.pick(same, y, x, vector)
+        let x = self.pick(under, low, x, vector);
+        let over = self.b.ins().fcmp(FloatCC::LessThan, high, x);
+        self.pick(over, high, x, vector)
     }
 
-    /// `x * 2^n` for small n.
-    fn times_power(&mut self, x: Value, n: Value, vector: bool) -> Value {
-        let bias = self.whole_const(127, vector);
+    /// `exp(x) = 2^n (1 + y)` with whole n: (n, y). Adding 1.5 * 2^23 rounds to a whole number, found in the low bits.
+    fn reduced(&mut self, x: Value, vector: bool) -> (Value, Value) {
+        let (log2e, magic) = (self.num(std::f64::consts::LOG2_E, vector), self.num(12_582_912.0, vector));
+        let shifted = self.fma(x, log2e, magic);
+        let n = self.b.ins().fsub(shifted, magic);
+        let (high, low) = (self.num(-LN2_HIGH, vector), self.num(-LN2_LOW, vector));
+        let r = self.fma(n, high, x);
+        let r = self.fma(n, low, r);
+        let q = self.polynomial(r, &EXP, vector);
+        let square = self.b.ins().fmul(r, r);
+        let y = self.fma(square, q, r);
+        let bits = self.bits(shifted, vector);
+        let zero = self.whole_const(0x4b40_0000, vector);
+        (self.b.ins().isub(bits, zero), y)
+    }
+
+    /// `2^(n + more)` for a whole n that gives a normal number (or 0 at -127, infinity at 128).
+    fn power(&mut self, n: Value, more: i64, vector: bool) -> Value {
+        let bias = self.whole_const(127 + more, vector);
         let biased = self.b.ins().iadd(n, bias);
         let shift = self.b.ins().iconst(types::I32, 23);
         let power = self.b.ins().ishl(biased, shift);
-        let power = self.from_bits(power, vector);
-        self.b.ins().fmul(x, power)
+        self.from_bits(power, vector)
+    }
+
+    /// At most 2 ulp off; 0 and infinity beyond the range, NaN stays NaN.
+    pub fn exp(&mut self, x: Value, vector: bool) -> Value {
+        // 2^n is built in two normal halves; beyond the bounds, the product is 0 or infinity by itself.
+        let x = self.clamped(x, -104.0, 89.0, vector);
+        let (n, y) = self.reduced(x, vector);
+        let one = self.num(1.0, vector);
+        let y = self.b.ins().fadd(y, one);
+        let shift = self.b.ins().iconst(types::I32, 1);
+        let half = self.b.ins().sshr(n, shift);
+        let rest = self.b.ins().isub(n, half);
+        let (half, rest) = (self.power(half, 0, vector), self.power(rest, 0, vector));
+        let y = self.b.ins().fmul(y, half);
+        self.b.ins().fmul(y, rest)
     }
 
     /// At most 2 ulp off; -infinity at 0, NaN below.
@@ -99,26 +121,26 @@ impl Lower<'_> {
         let one = self.num(1.0, vector);
         let f = self.b.ins().fsub(m, one);
         let c = [
-            3.333_333_117_4e-1,
-            -2.499_999_399_3e-1,
-            2.000_071_476_5e-1,
-            -1.666_805_766_5e-1,
-            1.424_932_278_7e-1,
-            -1.242_014_084_6e-1,
-            1.167_699_874e-1,
-            -1.151_461_031e-1,
-            7.037_683_629_2e-2,
+            0.333_333_313_465_118_4,
+            -0.249_999_970_197_677_6,
+            0.200_007_170_438_766_48,
+            -0.166_678_071_022_033_7,
+            0.142_490_074_038_505_55,
+            -0.124_255_232_512_950_9,
+            0.116_857_849_061_489_1,
+            -0.114_812_120_795_249_94,
+            0.069_725_185_632_705_69,
         ];
         let p = self.polynomial(f, &c, vector);
         let f2 = self.b.ins().fmul(f, f);
         let f3 = self.b.ins().fmul(f2, f);
         let minus_half = self.num(-0.5, vector);
-        let (ln2_low, ln2_high) = (self.num(-2.121_944_4e-4, vector), self.num(0.693_359_375, vector));
+        let (ln2_low, ln2_high) = (self.num(LN2_LOW, vector), self.num(LN2_HIGH, vector));
         let y = self.b.ins().fmul(p, f3);
-        let y = self.b.ins().fma(e, ln2_low, y);
-        let y = self.b.ins().fma(f2, minus_half, y);
+        let y = self.fma(e, ln2_low, y);
+        let y = self.fma(f2, minus_half, y);
         let y = self.b.ins().fadd(f, y);
-        let y = self.b.ins().fma(e, ln2_high, y);
+        let y = self.fma(e, ln2_high, y);
         self.log_edges(x, y, vector)
     }
 
@@ -153,69 +175,77 @@ impl Lower<'_> {
         self.pick(bottom, l, y, vector)
     }
 
-    /// At most 3 ulp off: a series near 0, `exp(x) - 1` elsewhere.
+    /// At most 3 ulp off: `2^n y + (2^n - 1)`, from half of it so that the largest n does not overflow.
     pub fn expm1(&mut self, x: Value, vector: bool) -> Value {
-        let e = self.exp(x, vector);
-        let one = self.num(1.0, vector);
-        let far = self.b.ins().fsub(e, one);
-        let c = [1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0, 1.0 / 40320.0];
-        let p = self.polynomial(x, &c, vector);
-        let near = self.b.ins().fmul(p, x);
-        let bound = self.num(0.5, vector);
-        let magnitude = self.b.ins().fabs(x);
-        let close = self.b.ins().fcmp(FloatCC::LessThan, magnitude, bound);
-        self.pick(close, near, far, vector)
+        let x = self.clamped(x, -18.0, 89.0, vector);
+        let (n, y) = self.reduced(x, vector);
+        let power = self.power(n, -1, vector);
+        let half = self.num(0.5, vector);
+        let base = self.b.ins().fsub(power, half);
+        let y = self.fma(power, y, base);
+        self.b.ins().fadd(y, y)
     }
 
-    /// At most 2 ulp off.
+    /// At most 3 ulp off where the result is normal; 0 where it is not.
     pub fn sigmoid(&mut self, x: Value, vector: bool) -> Value {
         let minus = self.b.ins().fneg(x);
-        let e = self.exp(minus, vector);
+        let minus = self.clamped(minus, -87.0, 89.0, vector);
+        let (n, y) = self.reduced(minus, vector);
+        let power = self.power(n, 0, vector);
         let one = self.num(1.0, vector);
-        let below = self.b.ins().fadd(e, one);
+        let y = self.b.ins().fadd(y, one);
+        let below = self.fma(power, y, one);
         self.b.ins().fdiv(one, below)
     }
 
-    /// At most 3 ulp off: an odd polynomial below 5/8, `1 - 2 / (exp(2|x|) + 1)` above.
+    /// At most 4 ulp off: `e / (e + 2)` with `e = exp(2|x|) - 1`, which is 1 from 10 on.
     pub fn tanh(&mut self, x: Value, vector: bool) -> Value {
         let magnitude = self.b.ins().fabs(x);
         let twice = self.b.ins().fadd(magnitude, magnitude);
-        let e = self.exp(twice, vector);
+        let bound = self.num(20.0, vector);
+        let over = self.b.ins().fcmp(FloatCC::LessThan, bound, twice);
+        let twice = self.pick(over, bound, twice, vector);
+        let (n, y) = self.reduced(twice, vector);
+        let power = self.power(n, 0, vector);
         let (one, two) = (self.num(1.0, vector), self.num(2.0, vector));
-        let below = self.b.ins().fadd(e, one);
-        let q = self.b.ins().fdiv(two, below);
-        let far = self.b.ins().fsub(one, q);
-        let minus = self.b.ins().fneg(far);
-        let zero = self.num(0.0, vector);
-        let negative = self.b.ins().fcmp(FloatCC::LessThan, x, zero);
-        let far = self.pick(negative, minus, far, vector);
-        let z = self.b.ins().fmul(x, x);
-        let c = [
-            -3.333_328_194_22e-1,
-            1.333_144_220_36e-1,
-            -5.373_971_555_31e-2,
-            2.063_908_879_54e-2,
-            -5.704_988_727_45e-3,
-        ];
-        let p = self.polynomial(z, &c, vector);
-        let p = self.b.ins().fmul(p, z);
-        let near = self.b.ins().fma(p, x, x);
-        let bound = self.num(0.625, vector);
-        let close = self.b.ins().fcmp(FloatCC::LessThan, magnitude, bound);
-        self.pick(close, near, far, vector)
+        let base = self.b.ins().fsub(power, one);
+        let e = self.fma(power, y, base);
+        let below = self.b.ins().fadd(e, two);
+        let y = self.b.ins().fdiv(e, below);
+        let sign = self.whole_const(0x8000_0000, vector);
+        let (bits, y) = (self.bits(x, vector), self.bits(y, vector));
+        let bits = self.b.ins().band(bits, sign);
+        let y = self.b.ins().bor(y, bits);
+        self.from_bits(y, vector)
     }
 
-    /// `max(x, 0) + log1p(exp(-|x|))`, at most 4 ulp off.
+    /// `max(x, 0) + log(1 + exp(-|x|))`, at most 4 ulp off. With e = exp(-|x|) at most 1, the logarithm is
+    /// `2 atanh(s)` at `s = e / (2 + e)`, at most 1/3.
     pub fn softplus(&mut self, x: Value, vector: bool) -> Value {
         let magnitude = self.b.ins().fabs(x);
         let minus = self.b.ins().fneg(magnitude);
         let e = self.exp(minus, vector);
-        let l = self.log1p(e, vector);
+        let two = self.num(2.0, vector);
+        let below = self.b.ins().fadd(e, two);
+        let s = self.b.ins().fdiv(e, below);
+        let square = self.b.ins().fmul(s, s);
+        let p = self.polynomial(square, &ATANH, vector);
+        let cube = self.b.ins().fmul(square, s);
+        let l = self.fma(cube, p, s);
         let zero = self.num(0.0, vector);
-        let positive = self.b.ins().fcmp(FloatCC::GreaterThan, x, zero);
-        let base = self.pick(positive, x, zero, vector);
-        let y = self.b.ins().fadd(base, l);
-        let same = self.b.ins().fcmp(FloatCC::Equal, x, x);
-        self.pick(same, y, x, vector)
+        let negative = self.b.ins().fcmp(FloatCC::LessThan, x, zero);
+        let base = self.pick(negative, zero, x, vector);
+        self.fma(l, two, base)
     }
 }
+
+/// ln 2 in two parts, the first with few enough bits that its whole multiples are exact (Cody and Waite).
+const LN2_HIGH: f64 = 0.693_145_751_953_125;
+const LN2_LOW: f64 = 1.428_606_765_330_187e-6;
+
+/// `(exp(r) - 1 - r) / r^2` for |r| <= ln(2) / 2, interpolated at Chebyshev's nodes: relative error of exp 8e-10.
+const EXP: [f64; 6] =
+    [0.5, 0.166_666_671_633_720_4, 0.041_666_463_017_463_684, 0.008_333_310_484_886_17, 0.001_393_382_088_281_214_2, 0.000_198_911_802_726_796_76];
+
+/// `(atanh(s) - s) / s^3` in powers of s^2 <= 1/9, interpolated likewise.
+const ATANH: [f64; 5] = [0.3333333432674408, 0.19999852776527405, 0.14296209812164307, 0.10852771252393723, 0.11614831537008286];

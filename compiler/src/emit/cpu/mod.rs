@@ -193,10 +193,18 @@ fn build(
         Kernel::Traversal(t) => &t.scope,
         Kernel::Contraction(c) => &c.epilogue.as_ref().expect("only epilogues are compiled").scope,
     };
+    let fused = has_fma(module);
     let mut lower = Lower::new(plan, scope, module, b, params[0]);
+    lower.fused = fused;
     match kernel {
         Kernel::Traversal(t) => lower.traversal(t, params[1], params[2]),
         Kernel::Contraction(c) => lower.epilogue(c.epilogue.as_ref().expect("as above"), &params),
     }
     lower.finish(config);
+}
+
+/// Only x86-64 has processors without a fused multiply-add; there Cranelift would call a function for each.
+fn has_fma(module: &JITModule) -> bool {
+    let flags = module.isa().isa_flags();
+    flags.iter().filter(|f| f.name == "has_fma").all(|f| f.as_bool() == Some(true))
 }

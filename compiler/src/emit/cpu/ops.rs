@@ -8,7 +8,7 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use gannet_lang::program::Fun;
 
-impl Lower<'_> {
+impl<'a> Lower<'a> {
     /// A scalar function of values.
     pub fn map(&mut self, fun: Fun, args: &[ValueId], kind: Kind) -> Val {
         let (vals, kinds) = self.operands(fun, args, kind);
@@ -19,6 +19,8 @@ impl Lower<'_> {
             vals.iter().map(|v| v.v).collect()
         };
         let v = match kinds.first() {
+            Some(Kind::Real) if fun == Fun::Add => Some(self.sum(args, &x, vector)),
+            Some(Kind::Real) if fun == Fun::Mul => Some(self.product(args, &x, vector)),
             Some(Kind::Real) => self.real_fun(fun, &x, vector),
             Some(Kind::Int) => self.int_fun(fun, &x, vector),
             _ => self.bool_fun(fun, &x, vector),
@@ -45,7 +47,75 @@ impl Lower<'_> {
         (vals, kinds)
     }
 
-    /// Sums and products of many operands, from left to right; the first product of a sum is fused with it.
+    /// How a value was made, if here, in this loop, and for one use only: such a step can be fused with its user.
+    fn made(&self, v: ValueId) -> Option<(Fun, &'a [ValueId])> {
+        let made = self.made.get(&v)?;
+        let here = made.uses == 1 && made.depth == self.order.len() && !self.hoisted.contains(&v);
+        let known = made.args.iter().all(|a| self.values[a.index()].is_some());
+        (here && known).then_some((made.fun, made.args))
+    }
+
+    /// A sum: entries first, then what is subtracted, then products, each fused with its addition.
+    fn sum(&mut self, args: &[ValueId], x: &[Value], vector: bool) -> Value {
+        let (mut added, mut taken, mut products) = (Vec::new(), Vec::new(), Vec::new());
+        for (v, x) in args.iter().zip(x) {
+            match self.made(*v) {
+                Some((Fun::Mul, factors)) if factors.iter().all(|f| !self.divides(*f)) => {
+                    let lanes: Vec<Value> = factors.iter().map(|f| self.operand(*f, vector)).collect();
+                    let (last, rest) = lanes.split_last().expect("a product has factors");
+                    products.push((self.left_to_right(rest, true), *last));
+                }
+                Some((Fun::Neg, of)) => taken.push(self.operand(of[0], vector)),
+                _ => added.push(*x),
+            }
+        }
+        let mut total = (!added.is_empty()).then(|| self.left_to_right(&added, false));
+        for (p, q) in products {
+            total = Some(match total {
+                Some(t) => self.fma(p, q, t),
+                None => self.b.ins().fmul(p, q),
+            });
+        }
+        for t in taken {
+            total = Some(match total {
+                Some(so_far) => self.b.ins().fsub(so_far, t),
+                None => self.b.ins().fneg(t),
+            });
+        }
+        total.expect("a sum has an operand")
+    }
+
+    /// A product; reciprocals made for it alone become one division.
+    fn product(&mut self, args: &[ValueId], x: &[Value], vector: bool) -> Value {
+        let (mut above, mut below) = (Vec::new(), Vec::new());
+        for (v, x) in args.iter().zip(x) {
+            match self.made(*v) {
+                Some((Fun::Recip, of)) => below.push(self.operand(of[0], vector)),
+                _ => above.push(*x),
+            }
+        }
+        if below.is_empty() || above.is_empty() {
+            return self.left_to_right(x, true);
+        }
+        let (above, below) = (self.left_to_right(&above, true), self.left_to_right(&below, true));
+        self.b.ins().fdiv(above, below)
+    }
+
+    fn divides(&self, v: ValueId) -> bool {
+        matches!(self.made(v), Some((Fun::Recip, _)))
+    }
+
+    /// An operand of a real function, in lanes or one.
+    fn operand(&mut self, v: ValueId, vector: bool) -> Value {
+        let val = self.value(v);
+        if vector { self.in_lanes(val, Kind::Real) } else { val.v }
+    }
+
+    fn left_to_right(&mut self, x: &[Value], product: bool) -> Value {
+        self.many(x, true, product)
+    }
+
+    /// Sums and products of many operands, from left to right.
     fn many(&mut self, x: &[Value], real: bool, product: bool) -> Value {
         let mut so_far = x[0];
         for y in &x[1..] {
@@ -79,7 +149,8 @@ impl Lower<'_> {
             Fun::Round => self.b.ins().nearest(x[0]),
             Fun::Sign => self.sign(x[0], vector),
             Fun::Max => {
-                let more = self.b.ins().fcmp(FloatCC::GreaterThan, x[1], x[0]);
+                // With the smaller side first it is one instruction.
+                let more = self.b.ins().fcmp(FloatCC::LessThan, x[0], x[1]);
                 self.pick(more, x[1], x[0], vector)
             }
             Fun::Min => {
