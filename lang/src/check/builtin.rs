@@ -4,7 +4,7 @@ use super::value::{Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::Arg;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Elem, Fun, Op, Red};
+use crate::program::{Elem, Fun, Op, Red, Size};
 use std::rc::Rc;
 
 /// Scalar functions with their number of arguments.
@@ -50,12 +50,12 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 ];
 
 /// Everything else that is called by a name of the language.
-pub const OTHERS: &[&str] = &["grad", "stop", "norm", "dot", "flat", "size"];
+pub const OTHERS: &[&str] = &["grad", "stop", "norm", "dot", "flat", "size", "concat"];
 
 /// Names of the language that this version does not compile yet.
 pub const LATER: &[&str] = &[
-    "along", "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr",
-    "svd", "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "concat", "reverse",
+    "along", "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky",
+    "qr", "svd", "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "reverse",
 ];
 
 /// The built-in of that name.
@@ -72,7 +72,12 @@ pub fn reduction(name: &str) -> Option<Red> {
 impl Elab<'_> {
     /// A scalar function of values: folded on numbers, leaf by leaf on trees.
     pub fn apply_fun(&mut self, fun: Fun, args: &[Value], spans: &[Span], span: Span) -> Check<Value> {
-        if let Some(v) = fold(fun, args) {
+        if args.iter().any(|a| matches!(a, Value::Instance(_))) {
+            let args: Vec<Value> = args.iter().map(|a| self.as_tree(a, span)).collect();
+            return self.apply_fun(fun, &args, spans, span);
+        }
+        let known: Vec<Value> = args.iter().map(|a| self.sized(a)).collect();
+        if let Some(v) = fold(fun, &known) {
             return Ok(v);
         }
         if let Some(n) = args.iter().find_map(|a| if let Value::Tree(t) = a { Some(t.clone()) } else { None }) {
@@ -80,10 +85,7 @@ impl Elab<'_> {
         }
         let tensors: Check<Vec<Tensor>> = args.iter().zip(spans).map(|(a, s)| self.tensor(a, *s)).collect();
         let mut tensors = tensors?;
-        if fun == Fun::Select && self.elem(&tensors[0]) != Elem::Bool {
-            let message = format!("a condition is `bool`, this is `{}`", self.shown(&tensors[0]));
-            return fail(Diagnostic::error(Code::G0205, spans[0], message).hint("compare it: `x > 0`"));
-        }
+        self.operands_fit(fun, &tensors, spans)?;
         // Each operand is aligned with the union so far; then the earlier ones need no renaming, since a union keeps names.
         let mut axes = tensors[0].axes.clone();
         let mut so_far = tensors[0].clone();
@@ -93,7 +95,71 @@ impl Elab<'_> {
             so_far.axes.clone_from(&union);
             axes = union;
         }
-        Ok(Value::Tensor(self.map_aligned(fun, &tensors, axes, span)))
+        let t = self.map_aligned(fun, &tensors, axes, span);
+        // A hyperparameter may be needed now, for a size or a count: its value is carried along.
+        let now: Vec<Value> =
+            known.iter().map(|v| if let Value::Hyper(_, x) = v { Value::Num(*x) } else { v.clone() }).collect();
+        Ok(match fold(fun, &now) {
+            Some(Value::Num(x)) => Value::Hyper(t, x),
+            _ => Value::Tensor(t),
+        })
+    }
+
+    /// An instance as the tree of its parameters.
+    pub fn as_tree(&mut self, v: &Value, span: Span) -> Value {
+        match v {
+            Value::Instance(i) => Value::Tree(self.instance_tree(i, span)),
+            other => other.clone(),
+        }
+    }
+
+    /// A dim of a known size as a number.
+    fn sized(&self, v: &Value) -> Value {
+        match v {
+            Value::Dim(d) => match self.unit.dims[d.index()].size {
+                Size::Fixed(n) => Value::Num(n as f64),
+                _ => v.clone(),
+            },
+            other => other.clone(),
+        }
+    }
+
+    /// Conditions are truth values, and indices are compared with indices of the same dim.
+    fn operands_fit(&self, fun: Fun, tensors: &[Tensor], spans: &[Span]) -> Check<()> {
+        let truths = match fun {
+            Fun::Select => 1,
+            Fun::And | Fun::Or | Fun::Not => tensors.len(),
+            _ => 0,
+        };
+        for (t, at) in tensors[..truths].iter().zip(spans) {
+            if self.elem(t) != Elem::Bool {
+                let message = format!("a condition is `bool`, this is `{}`", self.shown(t));
+                return fail(Diagnostic::error(Code::G0205, *at, message).hint("compare it: `x > 0`"));
+            }
+        }
+        let index = |t: &Tensor| match (&self.unit.terms[t.id.index()].op, self.elem(t)) {
+            // A variable used as a value is its integer.
+            (Op::Iota(_), _) => None,
+            (_, Elem::Index(d)) => Some(d),
+            _ => None,
+        };
+        if let (Fun::Eq | Fun::Ne, [a, b]) = (fun, tensors)
+            && let (Some(x), Some(y)) = (index(a), index(b))
+            && x != y
+        {
+            let message = format!(
+                "an index of `{}` is compared with one of `{}`",
+                self.unit.dims[x.index()].name,
+                self.unit.dims[y.index()].name
+            );
+            let d = Diagnostic::error(Code::G0205, spans[0].to(spans[1]), message);
+            return fail(
+                d.label(spans[0], self.shown(a))
+                    .label(spans[1], self.shown(b))
+                    .hint("if their numbers are meant, say so: `int(a) == int(b)`"),
+            );
+        }
+        Ok(())
     }
 
     /// A call of a built-in.
@@ -103,7 +169,8 @@ impl Elab<'_> {
         }
         let mut values = Vec::new();
         for arg in args {
-            values.push(self.eval(&arg.value, scope)?);
+            let value = self.eval(&arg.value, scope)?;
+            values.push(self.as_tree(&value, arg.value.span));
         }
         let spans: Vec<Span> = args.iter().map(|a| a.value.span).collect();
         if let Some((_, fun, arity)) = SCALAR.iter().find(|s| s.0 == name) {
@@ -140,6 +207,7 @@ impl Elab<'_> {
                 self.arity(name, 1, values.len(), span)?;
                 self.flat(&values[0], spans[0]).map(Value::Tensor)
             }
+            "concat" => self.concat(None, &values, &spans, span),
             "size" => {
                 self.arity(name, 1, values.len(), span)?;
                 let d = self.row_dim(&values[0]).map_or_else(|| self.dim(&values[0], span), Ok)?;
@@ -240,6 +308,18 @@ fn fold(fun: Fun, args: &[Value]) -> Option<Value> {
         Fun::And => truth(x[0] != 0.0 && x[1] != 0.0),
         Fun::Or => truth(x[0] != 0.0 || x[1] != 0.0),
         Fun::Not => truth(x[0] == 0.0),
-        _ => None,
+        Fun::Sign => num(if x[0] == 0.0 { 0.0 } else { x[0].signum() }),
+        Fun::Recip => num(1.0 / x[0]),
+        Fun::Expm1 => num(x[0].exp_m1()),
+        Fun::Log1p => num(x[0].ln_1p()),
+        Fun::Tan => num(x[0].tan()),
+        Fun::Sigmoid => num(1.0 / (1.0 + (-x[0]).exp())),
+        Fun::Softplus => num(x[0].max(0.0) + (-x[0].abs()).exp().ln_1p()),
+        Fun::IsFinite => truth(x[0].is_finite()),
+        Fun::ToReal => num(x[0]),
+        Fun::ToInt => num(x[0].trunc()),
+        Fun::Atan2 => num(x[0].atan2(x[1])),
+        // The error function has no exact form here; a constant term is folded later.
+        Fun::Erf | Fun::Select => None,
     }
 }

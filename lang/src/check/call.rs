@@ -20,9 +20,10 @@ impl Elab<'_> {
             if scope.get(name).is_none() {
                 match name.as_str() {
                     "grad" => return self.gradient(items, args, span, scope),
-                    "along" | "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" | "concat" => {
+                    "along" | "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" => {
                         return self.later(span, &format!("`{name}`"));
                     }
+                    "concat" => return self.concat_call(items, args, span, scope),
                     _ => {}
                 }
             }
@@ -90,6 +91,10 @@ impl Elab<'_> {
             let (value, at) = match (given, &param.default) {
                 (Some(g), _) => g,
                 (None, Some(d)) => (self.eval(d, &known)?, d.span),
+                // Schedules are functions of the step, which a call need not write.
+                (None, None) if param.name.name == "t" && scope.get("t").is_some() => {
+                    (scope.get("t").expect("just looked"), span)
+                }
                 (None, None) => {
                     let message = format!("`{what}` needs the argument `{}`", param.name.name);
                     return fail(
@@ -146,6 +151,7 @@ impl Elab<'_> {
             }
             inner.set(name.as_str(), value.clone());
         }
+        inner.set("<fn>", Value::Truth(true));
         if decl.backward.is_some() {
             return self.with_backward(decl, pairs, &inner, span);
         }
@@ -196,11 +202,35 @@ impl Elab<'_> {
         let mut terms = Vec::new();
         for (part, input) in parts.iter().zip(&inputs) {
             let t = self.tensor(part, backward.span)?;
-            terms.push(self.spread_like(&t, input, backward.span)?.id);
+            terms.push(self.summed_like(&t, input, backward.span)?.id);
         }
         let op = Op::Custom { value: value.id, inputs: inputs.iter().map(|t| t.id).collect(), cotangent, back: terms };
         let id = self.term(op, ty.elem, ty.axes, span);
         Ok(Value::Tensor(Tensor { id, axes: value.axes }))
+    }
+
+    /// `concat[channel](a, b)`.
+    fn concat_call(&mut self, items: &[IndexItem], args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let [IndexItem::Expr(e)] = items else {
+            return fail(Diagnostic::error(Code::G0301, span, "`concat` joins along one dim: `concat[channel](a, b)`"));
+        };
+        let v = self.eval(e, scope)?;
+        let dim = self.index_dim(&v, e.span)?;
+        let mut values = Vec::new();
+        for arg in args {
+            values.push(self.eval(&arg.value, scope)?);
+        }
+        let spans: Vec<Span> = args.iter().map(|a| a.value.span).collect();
+        self.concat(Some(dim), &values, &spans, span)
+    }
+
+    /// A cotangent in the shape of its input: summed over the axes along which the input was repeated.
+    fn summed_like(&mut self, t: &Tensor, input: &Tensor, span: Span) -> Check<Tensor> {
+        let (t, _) = self.align(input, t, (span, span))?;
+        let own = self.ty(input.id).axes.clone();
+        let extra: Vec<Axis> = self.ty(t.id).axes.iter().copied().filter(|a| !own.contains(a)).collect();
+        let t = if extra.is_empty() { t } else { self.reduce(crate::program::Red::Sum, &t, &extra, None, span) };
+        self.spread_like(&t, input, span)
     }
 
     fn call_lambda(&mut self, closure: &Rc<Closure>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
@@ -297,6 +327,13 @@ impl Elab<'_> {
                     Some(axis) => self.ty(t.id).axes.contains(&axis).then_some(axis),
                     None => t.axes.iter().copied().find(|a| a.dim == dim),
                 };
+                if variable.is_none() && t.axes.iter().filter(|a| a.dim == dim).count() > 1 {
+                    let message = format!("`{}` has the dim `{}` twice", self.shown(t), self.dim_name(dim));
+                    return fail(
+                        Diagnostic::error(Code::G0204, *at, message)
+                            .hint(format!("use index notation: `y[i, j] = {}[j](x[i, j])`", decl.name.name)),
+                    );
+                }
                 if let Some(axis) = found {
                     seen = true;
                     if order.is_empty() {
@@ -342,9 +379,9 @@ impl Elab<'_> {
         Ok(Value::Tensor(Tensor { id: t.id, axes }))
     }
 
-    fn call_net(&mut self, mut net: Net, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+    pub fn call_net(&mut self, mut net: Net, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         if net.applied {
-            let instance = self.anonymous(net);
+            let instance = self.anonymous(net, span);
             return self.call_instance(&instance, args, span, scope);
         }
         let name = net.decl.name.name.clone();
@@ -452,6 +489,9 @@ impl Elab<'_> {
                 None => fail(self.no_field(&field.name, field.span, fields.into_iter().map(|f| f.0).collect())),
             },
             Value::Data(k, split) => self.data_field(k, split.as_deref(), field),
+            Value::Instance(instance) if field.name == "frozen" => {
+                Ok(Value::Instance(Rc::new(Instance { frozen: true, ..(*instance).clone() })))
+            }
             Value::Instance(instance) => {
                 let tree = self.instance_tree(&instance, span);
                 self.tree_field(&tree, field)

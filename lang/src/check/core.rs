@@ -4,7 +4,7 @@
 use super::value::{Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{At, Axis, Dim, DimId, Elem, Fun, Op, Red, Size, Term, TermId, Ty};
+use crate::program::{At, Axis, Dim, DimId, Elem, Fun, Op, Red, Size, SizeExpr, Term, TermId, Ty};
 
 impl Elab<'_> {
     /// Adds a term.
@@ -12,8 +12,19 @@ impl Elab<'_> {
         let mut axes = axes;
         axes.sort();
         axes.dedup();
-        self.unit.terms.push(Term { op, ty: Ty { elem, axes }, span });
-        TermId::new(self.unit.terms.len() - 1)
+        self.ordered_term(op, Ty { elem, axes }, span)
+    }
+
+    /// Adds a term whose axes keep their order, or finds it.
+    pub fn ordered_term(&mut self, op: Op, ty: Ty, span: Span) -> TermId {
+        let key = format!("{op:?} {ty:?}");
+        if let Some(id) = self.known.get(&key) {
+            return *id;
+        }
+        self.unit.terms.push(Term { op, ty, span });
+        let id = TermId::new(self.unit.terms.len() - 1);
+        self.known.insert(key, id);
+        id
     }
 
     pub fn ty(&self, id: TermId) -> &Ty {
@@ -252,16 +263,74 @@ impl Elab<'_> {
         Ok(x as u64)
     }
 
-    /// A dim: itself, or the one named by a number.
+    /// An integer expression over dims that a scalar stands for.
+    fn size_expr(&self, id: TermId) -> Option<SizeExpr> {
+        use SizeExpr as S;
+        Some(match &self.unit.terms[id.index()].op {
+            Op::Const(x) if x.fract() == 0.0 && x.abs() < 9e15 => S::Const(*x as i64),
+            Op::Size(d) => S::Dim(*d),
+            Op::Map(fun, args) if args.len() == 2 => {
+                let (a, b) = (Box::new(self.size_expr(args[0])?), Box::new(self.size_expr(args[1])?));
+                match fun {
+                    Fun::Add => S::Add(a, b),
+                    Fun::Sub => S::Sub(a, b),
+                    Fun::Mul => S::Mul(a, b),
+                    Fun::IntDiv => S::Div(a, b),
+                    Fun::Mod => S::Mod(a, b),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// The dim of that size, named by the expression.
+    pub fn size_dim(&mut self, size: SizeExpr) -> DimId {
+        match size {
+            SizeExpr::Dim(d) => return d,
+            SizeExpr::Const(n) if n >= 0 => return self.number_dim(n as u64),
+            _ => {}
+        }
+        let size = Size::Of(size);
+        if let Some(k) = self.unit.dims.iter().position(|d| d.size == size) {
+            return DimId::new(k);
+        }
+        let Size::Of(expr) = &size else { unreachable!("made above") };
+        let name = shown_size(expr, &self.unit.dims);
+        self.add_dim(Dim { name, size, span: None })
+    }
+
+    /// A dim: itself, or the one named by a number or a size.
     pub fn dim(&mut self, v: &Value, span: Span) -> Check<DimId> {
         match v {
             Value::Dim(d) => Ok(*d),
+            Value::Tensor(t) if t.axes.is_empty() && self.size_expr(t.id).is_some() => {
+                let size = self.size_expr(t.id).expect("just looked");
+                Ok(self.size_dim(size))
+            }
             Value::Num(_) | Value::Hyper(..) => {
                 let n = self.static_count(v, span)?;
                 Ok(self.number_dim(n))
             }
-            other => fail(Diagnostic::error(Code::G0303, span, format!("a dim is needed here, not {}", other.what()))),
+            other => fail(
+                Diagnostic::error(Code::G0303, span, format!("a dim is needed here, not {}", other.what()))
+                    .hint("a dim is declared, a number, or computed from them; it cannot depend on data"),
+            ),
         }
+    }
+}
+
+/// A size as a user writes it.
+pub fn shown_size(size: &SizeExpr, dims: &[Dim]) -> String {
+    let two = |a: &SizeExpr, op: &str, b: &SizeExpr| format!("({} {op} {})", shown_size(a, dims), shown_size(b, dims));
+    match size {
+        SizeExpr::Const(n) => n.to_string(),
+        SizeExpr::Dim(d) => dims[d.index()].name.clone(),
+        SizeExpr::Add(a, b) => two(a, "+", b),
+        SizeExpr::Sub(a, b) => two(a, "-", b),
+        SizeExpr::Mul(a, b) => two(a, "*", b),
+        SizeExpr::Div(a, b) => two(a, "div", b),
+        SizeExpr::Mod(a, b) => two(a, "mod", b),
     }
 }
 

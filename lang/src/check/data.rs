@@ -48,6 +48,7 @@ impl Items {
                     }
                     let (elem, dims) = self.field_type(&f.ty)?;
                     let value = self.field_expr(&f.value)?;
+                    self.columns_fit(&f.value, &value, &dims)?;
                     fields.push(Field { name: f.name.name.clone(), elem, dims, value, span: f.name.span });
                 }
                 DataStmt::Split { name, part, span } => {
@@ -61,9 +62,23 @@ impl Items {
                             .hint("for example `split test 20%`"),
                         );
                     }
+                    self.split_once(&splits, name)?;
                     splits.push(Split::Part { name: name.name.clone(), part: *part });
                 }
                 DataStmt::SplitFrom { name, fields: given, span } => {
+                    self.split_once(&splits, name)?;
+                    if let Some((other, _)) = given.iter().find(|g| fields.iter().all(|f| f.name != g.0.name)) {
+                        let d = Diagnostic::error(
+                            Code::G0105,
+                            other.span,
+                            format!("the data have no field `{}`", other.name),
+                        );
+                        let known = fields.iter().map(|f| f.name.clone());
+                        return fail(match super::near(&other.name, known) {
+                            Some(n) => d.hint(format!("did you mean `{n}`?")),
+                            None => d.hint("declare the field before the split"),
+                        });
+                    }
                     let mut values = Vec::new();
                     for field in &fields {
                         let Some((_, e)) = given.iter().find(|g| g.0.name == field.name) else {
@@ -92,6 +107,51 @@ impl Items {
             );
         }
         Ok(Data { name: decl.name.name.clone(), source: Some(source.clone()), fields, splits, span: decl.name.span })
+    }
+
+    fn split_once(&self, splits: &[Split], name: &crate::ast::Ident) -> Check<()> {
+        let taken = splits.iter().any(|s| match s {
+            Split::Part { name: n, .. } | Split::From { name: n, .. } => *n == name.name,
+        });
+        if !taken {
+            return Ok(());
+        }
+        fail(
+            Diagnostic::error(Code::G0102, name.span, format!("the split `{}` is declared twice", name.name))
+                .hint("splits have different names: `split test 10%`, `split validation 10%`"),
+        )
+    }
+
+    /// As many columns as the type has entries; an open dim is bound by the columns.
+    fn columns_fit(&mut self, at: &Expr, value: &FieldExpr, dims: &[DimId]) -> Check<()> {
+        let Some(columns) = width(value) else { return Ok(()) };
+        let size =
+            |items: &Self, d: DimId| if let Size::Fixed(n) = items.dims[d.index()].size { Some(n) } else { None };
+        if let [one] = dims
+            && self.dims[one.index()].size == Size::Open
+        {
+            self.dims[one.index()].size = Size::Fixed(columns);
+            return Ok(());
+        }
+        let entries: Option<u64> = dims.iter().map(|d| size(self, *d)).product();
+        let Some(entries) = entries.filter(|n| *n != columns) else { return Ok(()) };
+        let names: Vec<String> = dims.iter().map(|d| self.dims[d.index()].name.clone()).collect();
+        let plural = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+        let of = if names.is_empty() { "one number".to_string() } else { format!("`{}`", names.join(", ")) };
+        let message = format!(
+            "{} for {of}, which has {}",
+            plural(columns, "column"),
+            plural(entries, "entry").replace("entrys", "entries")
+        );
+        let mut d = Diagnostic::error(Code::G0202, at.span, message);
+        for dim in dims {
+            if let Some(place) = self.dims[dim.index()].span {
+                let name = &self.dims[dim.index()].name;
+                let size = size(self, *dim).map(|n| format!(" of size {n}")).unwrap_or_default();
+                d = d.label(place, format!("`{name}`{size}"));
+            }
+        }
+        fail(d.hint("a range ends one past its last column: `columns 0..64` has 64 columns"))
     }
 
     fn field_type(&mut self, ty: &TypeExpr) -> Check<(Elem, Vec<DimId>)> {
@@ -204,5 +264,15 @@ impl Items {
     fn no_field_expr(&self, e: &Expr) -> Diagnostic {
         Diagnostic::error(Code::G0301, e.span, "a field is made of columns or a file, numbers and scalar functions")
             .hint("for example `columns 0..64 / 16`, `log(column 3)`, `file \"x.npy\"`; do other preparation in the train block")
+    }
+}
+
+/// How many numbers of a row an expression takes, if the text says it.
+fn width(e: &FieldExpr) -> Option<u64> {
+    match e {
+        FieldExpr::Columns(from, to) => Some((to - from) as u64),
+        FieldExpr::Column(_) | FieldExpr::Named(_) => Some(1),
+        FieldExpr::File(_) | FieldExpr::Whole | FieldExpr::Number(_) => None,
+        FieldExpr::Map(_, args) => args.iter().filter_map(width).max(),
     }
 }

@@ -79,13 +79,21 @@ impl Elab<'_> {
                     first.extend(second);
                     Ok(Value::Rules(first))
                 }
+                (Value::Rules(_), b) => fail(
+                    Diagnostic::error(Code::G0402, e.span, format!("`|>` joins rules, and this ends in {}", b.what()))
+                        .hint("for example `clip(1) |> adam(lr)`"),
+                ),
                 (a, _) => fail(
                     Diagnostic::error(Code::G0402, e.span, format!("`|>` joins rules, and this is {}", a.what()))
                         .hint("for example `clip(1) |> adam(lr)`"),
                 ),
             },
-            ExprKind::Stack(_) => self.later(e.span, "stacking values with `[a, b]`"),
-            ExprKind::With(..) => self.later(e.span, "`with`"),
+            ExprKind::Stack(parts) => {
+                let spans: Vec<Span> = parts.iter().map(|p| p.span).collect();
+                let values: Check<Vec<Value>> = parts.iter().map(|p| self.eval(p, scope)).collect();
+                self.stack(&values?, &spans, e.span)
+            }
+            ExprKind::With(base, pairs) => self.with(base, pairs, e.span, scope),
             ExprKind::Loop(_) => self.later(e.span, "`scan`, `fix` and `iterate`"),
             ExprKind::Columns(..) | ExprKind::Column(_) | ExprKind::FileRef(_) => fail(
                 Diagnostic::error(Code::G0301, e.span, "columns and files are read in `data` blocks only")
@@ -133,7 +141,8 @@ impl Elab<'_> {
             }
             Stmt::Param(decl) => self.param_stmt(decl, scope),
             Stmt::State(decls) => decls.iter().try_for_each(|d| self.state_stmt(d, scope)),
-            Stmt::Const(decl) => self.later(decl.name.span, "`const`"),
+            // Drawn once and never advanced.
+            Stmt::Const(decl) => self.state_stmt(decl, scope),
             Stmt::Each { span, .. } => fail(
                 Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
                     .hint("it walks over the tensors of the tree that the rule trains"),
@@ -209,12 +218,18 @@ impl Elab<'_> {
         if let Some(v) = self.global(name, span)? {
             return Ok(v);
         }
-        if let Ok(n) = name.parse::<f64>() {
+        if name.starts_with(|c: char| c.is_ascii_digit())
+            && let Ok(n) = name.parse::<f64>()
+        {
             return Ok(Value::Num(n));
         }
         let mut known = scope.all();
         known.extend(self.known_names());
         let d = Diagnostic::error(Code::G0101, span, format!("unknown name `{name}`"));
+        if super::net::DISTRIBUTIONS.contains(&name) {
+            let d = Diagnostic::error(Code::G0301, span, format!("`{name}` is a distribution and no value"));
+            return fail(d.hint(format!("draw from it: `z ~ {name}[batch]`")));
+        }
         fail(match near(name, known) {
             Some(n) => d.hint(format!("did you mean `{n}`?")),
             None => d.hint("names are defined by equations, `param`, `dim`, `data`, or imported by `use`"),
@@ -286,9 +301,11 @@ impl Elab<'_> {
     }
 
     fn select_values(&mut self, c: &Value, x: Value, y: Value, spans: (Span, Span, Span), span: Span) -> Check<Value> {
-        if let (Value::Tuple(xs), Value::Tuple(ys)) = (&x, &y)
-            && xs.len() == ys.len()
-        {
+        if let (Value::Tuple(xs), Value::Tuple(ys)) = (&x, &y) {
+            if xs.len() != ys.len() {
+                let message = format!("the branches differ: {} values and {}", xs.len(), ys.len());
+                return fail(Diagnostic::error(Code::G0305, span, message).hint("both branches give as many values"));
+            }
             let pairs = xs.iter().cloned().zip(ys.iter().cloned());
             let parts: Check<Vec<Value>> = pairs.map(|(x, y)| self.select_values(c, x, y, spans, span)).collect();
             return Ok(Value::Tuple(parts?));

@@ -4,7 +4,7 @@ use super::value::{Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Arg, BinaryOp, Body, Expr, ExprKind, IndexItem, Stmt, UnaryOp};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{At, Axis, DimId, Elem, Op, Size};
+use crate::program::{At, Axis, DimId, Elem, Op, Size, SizeExpr};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -71,6 +71,12 @@ impl Elab<'_> {
                 }
             }
         }
+        for (k, (name, _, span)) in wanted.iter().enumerate() {
+            if wanted[..k].iter().any(|w| w.0 == *name) {
+                let message = format!("the index variable `{name}` is bound twice");
+                return fail(Diagnostic::error(Code::G0102, *span, message).hint("two axes need two names: `y[i, j]`"));
+            }
+        }
         let names: Vec<String> = wanted.iter().filter(|w| w.1.is_none()).map(|w| w.0.clone()).collect();
         let mut found = BTreeMap::new();
         if !names.is_empty() {
@@ -111,8 +117,8 @@ impl Elab<'_> {
     /// Looks through an expression for places where the variables index something whose type is known.
     fn infer(&mut self, vars: &[String], e: &Expr, scope: &Rc<Scope>, found: &mut BTreeMap<String, DimId>) {
         if let ExprKind::Bracket(base, items, _) = &*e.kind
-            && matches!(&*base.kind, ExprKind::Name { .. } | ExprKind::Field(..))
-            && let Ok(Value::Tensor(t)) = self.quietly(base, scope)
+            && items.iter().any(|i| names_one(i, vars))
+            && let Some(Value::Tensor(t)) = self.quietly(base, scope)
         {
             let skip = items.iter().position(|i| matches!(i, IndexItem::Rest(_)));
             for (k, item) in items.iter().enumerate() {
@@ -134,9 +140,18 @@ impl Elab<'_> {
         }
     }
 
-    /// Evaluates a name or field without keeping what it finds wrong.
-    fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Check<Value> {
-        self.eval(e, scope)
+    /// Evaluates what is indexed, to learn its type, and forgets what it finds wrong and which call sites it passed.
+    fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Option<Value> {
+        let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
+        let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
+        let value = self.eval(e, scope).ok();
+        self.frames = frames;
+        self.passed_sites = passed;
+        self.unit.names.truncate(names);
+        self.active = active;
+        self.open = open;
+        self.depth = depth;
+        value
     }
 
     /// `x[...]`: a read, or a slice of one.
@@ -205,19 +220,26 @@ impl Elab<'_> {
             match item {
                 IndexItem::Expr(e) => {
                     positions[k] = None;
-                    match self.affine(e, scope)? {
+                    match self.affine(e, scope).map_err(unbound)? {
                         Some(affine) => {
                             self.in_range(&affine, axis, outside.is_some(), t, e.span)?;
                             at.push((axis, At::Affine { terms: affine.terms, offset: affine.offset }));
                         }
                         None => {
-                            let index = self.eval_tensor(e, scope)?;
+                            let index = self.eval_tensor(e, scope).map_err(unbound)?;
                             self.index_in_range(&index, axis, outside.is_some(), t, e.span)?;
                             indices.push((k, index));
                         }
                     }
                 }
-                IndexItem::Range(_, _, s) => return self.later(*s, "a slice"),
+                IndexItem::Range(from, to, s) => {
+                    let (dim, from) = self.slice((from.as_ref(), to.as_ref()), axis, *s, scope)?;
+                    let mut taken: Vec<Axis> = positions.iter().flatten().copied().collect();
+                    taken.extend(self.ty(t.id).axes.iter().copied());
+                    let new = self.fresh_axis(dim, &taken);
+                    positions[k] = Some(new);
+                    at.push((axis, At::Affine { terms: vec![(1, new)], offset: from }));
+                }
                 IndexItem::Bind { var, .. } => {
                     return fail(Diagnostic::error(Code::G0104, var.span, "an index is needed here, not a binding"));
                 }
@@ -238,6 +260,7 @@ impl Elab<'_> {
         outside: Option<&Tensor>,
         span: Span,
     ) -> Check<Tensor> {
+        // What stays whole keeps its name; a slice has a new one, which is part of the result too.
         let whole: Vec<Axis> = positions.iter().flatten().copied().collect();
         let mut shape = Tensor { id: t.id, axes: whole };
         let mut inserted: BTreeMap<usize, Vec<Axis>> = BTreeMap::new();
@@ -271,6 +294,34 @@ impl Elab<'_> {
         };
         let id = self.term(Op::Read { of: t.id, at, otherwise }, ty.elem, axes, span);
         Ok(Tensor { id, axes: out })
+    }
+
+    /// The dim of a slice and where it starts.
+    fn slice(
+        &mut self,
+        bounds: (Option<&Expr>, Option<&Expr>),
+        axis: Axis,
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<(DimId, i64)> {
+        let mut count = |e: &Expr| -> Check<i64> {
+            let v = self.eval(e, scope)?;
+            Ok(self.static_count(&v, e.span)? as i64)
+        };
+        let from = bounds.0.map_or(Ok(0), &mut count)?;
+        let to = bounds.1.map(&mut count).transpose()?;
+        let size = if let Size::Fixed(n) = self.unit.dims[axis.dim.index()].size { Some(n as i64) } else { None };
+        let Some(to) = to.or(size) else {
+            let rest = SizeExpr::Sub(Box::new(SizeExpr::Dim(axis.dim)), Box::new(SizeExpr::Const(from)));
+            return Ok((self.size_dim(rest), from));
+        };
+        if from > to || size.is_some_and(|n| to > n) {
+            let message = format!("the slice {from}..{to} is not inside `{}`", self.dim_name(axis.dim));
+            return fail(
+                Diagnostic::error(Code::G0206, span, message).hint("a slice goes up to, not including, its end"),
+            );
+        }
+        Ok((self.number_dim((to - from) as u64), from))
     }
 
     /// An index expression as a combination of index variables, if it is one.
@@ -327,9 +378,9 @@ impl Elab<'_> {
         let mut low = Some(a.offset);
         let mut high = Some(a.offset);
         for (c, x) in &a.terms {
-            let reach = size(x.dim).map(|n| c * (n - 1));
-            low = low.zip(reach).map(|(l, r)| l + r.min(0));
-            high = high.zip(reach).map(|(h, r)| h + r.max(0));
+            let reach = size(x.dim).map(|n| c.saturating_mul(n - 1));
+            low = low.zip(reach).map(|(l, r)| l.saturating_add(r.min(0)));
+            high = high.zip(reach).map(|(h, r)| h.saturating_add(r.max(0)));
         }
         let n = size(axis.dim);
         if let (Some(l), Some(h), Some(n)) = (low, high, n)
@@ -369,22 +420,44 @@ impl Elab<'_> {
     }
 }
 
+/// Is the index one of these variables?
+fn names_one(item: &IndexItem, vars: &[String]) -> bool {
+    match item {
+        IndexItem::Expr(e) => matches!(&*e.kind, ExprKind::Name { name, .. } if vars.contains(name)),
+        _ => false,
+    }
+}
+
+/// An unknown name in an index is a variable that nothing binds.
+fn unbound(d: Box<Diagnostic>) -> Box<Diagnostic> {
+    let Some(name) = d.message.strip_prefix("unknown name `").and_then(|m| m.strip_suffix('`')) else { return d };
+    if d.code != Code::G0101 || (name.chars().count() > 2 && d.hints.iter().any(|h| h.starts_with("did you mean"))) {
+        return d;
+    }
+    let message = format!("the index variable `{name}` is bound nowhere");
+    Box::new(
+        Diagnostic { labels: d.labels.clone(), ..Diagnostic::error(Code::G0104, d.span, message) }.hint(format!(
+            "bind it on the left of the equation, `y[{name}] = ...`, or by a reduction, `sum[{name}](...)`"
+        )),
+    )
+}
+
 impl Affine {
     fn times(mut self, c: i64) -> Affine {
-        self.terms.iter_mut().for_each(|t| t.0 *= c);
-        self.offset *= c;
+        self.terms.iter_mut().for_each(|t| t.0 = t.0.saturating_mul(c));
+        self.offset = self.offset.saturating_mul(c);
         self
     }
 
     fn plus(mut self, other: Affine) -> Affine {
         for (c, axis) in other.terms {
             match self.terms.iter_mut().find(|t| t.1 == axis) {
-                Some(t) => t.0 += c,
+                Some(t) => t.0 = t.0.saturating_add(c),
                 None => self.terms.push((c, axis)),
             }
         }
         self.terms.retain(|t| t.0 != 0);
-        self.offset += other.offset;
+        self.offset = self.offset.saturating_add(other.offset);
         self
     }
 }

@@ -6,7 +6,7 @@ use crate::ast::{
     self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
-use crate::program::{Dim, DimId, Field, Size};
+use crate::program::{Dim, DimId, Field, Size, SizeExpr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -42,7 +42,7 @@ impl Items {
     pub fn gather(file: &File, sources: &mut Sources, id: FileId, loader: &dyn Loader) -> Result<Items, Diagnostics> {
         let mut items = Items::default();
         let mut faults = Vec::new();
-        let mut done = BTreeSet::new();
+        let mut done = BTreeSet::from([sources.name(id).to_string()]);
         if let Some((name, text)) = loader.load(PRELUDE, None) {
             items.import(&name, text, true, &[], sources, loader, &mut done, &mut faults);
         }
@@ -87,7 +87,9 @@ impl Items {
         done: &mut BTreeSet<String>,
         faults: &mut Vec<Diagnostic>,
     ) {
-        let wanted = |name: &str| only.is_empty() || only.iter().any(|o| o.name == name);
+        // What is not asked for is there too, for the use of what is, but gives way to the program's own names.
+        let asked = |name: &ast::Ident| only.is_empty() || only.iter().any(|o| o.name == name.name);
+        self.has_all(file, only, faults);
         for item in &file.items {
             match item {
                 Item::Use(u) => {
@@ -109,16 +111,16 @@ impl Items {
                     self.claim(&d.name, library, faults);
                     self.data.push(d.clone());
                 }
-                Item::Fn(f) if wanted(&f.name.name) => {
-                    self.claim(&f.name, library, faults);
+                Item::Fn(f) => {
+                    self.claim(&f.name, library || !asked(&f.name), faults);
                     self.fns.insert(f.name.name.clone(), Rc::new(f.clone()));
                 }
-                Item::Net(n) if wanted(&n.name.name) => {
-                    self.claim(&n.name, library, faults);
+                Item::Net(n) => {
+                    self.claim(&n.name, library || !asked(&n.name), faults);
                     self.nets.insert(n.name.name.clone(), Rc::new(n.clone()));
                 }
-                Item::Rule(r) if wanted(&r.name.name) => {
-                    self.claim(&r.name, library, faults);
+                Item::Rule(r) => {
+                    self.claim(&r.name, library || !asked(&r.name), faults);
                     self.rules.insert(r.name.name.clone(), Rc::new(r.clone()));
                 }
                 Item::Let(l) => {
@@ -136,8 +138,20 @@ impl Items {
                     self.tasks.push(t.clone());
                 }
                 Item::Check(c) => self.checks.push(c.clone()),
-                Item::Fn(_) | Item::Net(_) | Item::Rule(_) => {}
             }
+        }
+    }
+
+    /// What is imported by name must be there.
+    fn has_all(&self, file: &File, only: &[ast::Ident], faults: &mut Vec<Diagnostic>) {
+        let names: Vec<String> = file.items.iter().flat_map(declared).map(|n| n.name.clone()).collect();
+        for name in only.iter().filter(|o| !names.contains(&o.name)) {
+            let message = format!("what is imported has no `{}`", name.name);
+            let d = Diagnostic::error(Code::G0106, name.span, message);
+            faults.push(match near(&name.name, names.clone()) {
+                Some(n) => d.hint(format!("did you mean `{n}`?")),
+                None => d.hint(format!("it declares {}", names.join(", "))),
+            });
         }
     }
 
@@ -161,8 +175,17 @@ impl Items {
     fn dim(&mut self, d: &ast::DimDecl, faults: &mut Vec<Diagnostic>) {
         let size = match &d.size {
             None => Size::Open,
-            Some(e) => match self.fixed(e) {
-                Ok(n) => Size::Fixed(n),
+            Some(e) => match self.size(e) {
+                Ok(SizeExpr::Const(n)) if n >= 0 => Size::Fixed(n as u64),
+                Ok(SizeExpr::Const(n)) => {
+                    faults.push(Diagnostic::error(
+                        Code::G0303,
+                        e.span,
+                        format!("a size is a whole number, this is {n}"),
+                    ));
+                    return;
+                }
+                Ok(size) => Size::Of(size),
                 Err(fault) => {
                     faults.push(*fault);
                     return;
@@ -181,6 +204,64 @@ impl Items {
         }
         self.places.insert(d.name.name.clone(), d.name.span);
         self.dims.push(Dim { name: d.name.name.clone(), size, span: Some(d.name.span) });
+    }
+
+    /// An integer expression over earlier dims.
+    fn size(&self, e: &ast::Expr) -> Check<SizeExpr> {
+        use ast::{BinaryOp, ExprKind};
+        if let ExprKind::Name { name, .. } = &*e.kind
+            && let Some(k) = self.dims.iter().position(|d| d.name == *name)
+        {
+            return Ok(match self.dims[k].size {
+                Size::Fixed(n) => SizeExpr::Const(n as i64),
+                _ => SizeExpr::Dim(DimId::new(k)),
+            });
+        }
+        let ExprKind::Binary(op, a, b) = &*e.kind else { return Ok(SizeExpr::Const(self.fixed(e)? as i64)) };
+        let (a, b) = (self.size(a)?, self.size(b)?);
+        if matches!((&a, &b), (SizeExpr::Const(_), SizeExpr::Const(_))) {
+            return Ok(SizeExpr::Const(self.fixed(e)? as i64));
+        }
+        let (a, b) = (Box::new(a), Box::new(b));
+        Ok(match op {
+            BinaryOp::Add => SizeExpr::Add(a, b),
+            BinaryOp::Sub => SizeExpr::Sub(a, b),
+            BinaryOp::Mul => SizeExpr::Mul(a, b),
+            BinaryOp::IntDiv => SizeExpr::Div(a, b),
+            BinaryOp::Mod => SizeExpr::Mod(a, b),
+            _ => {
+                let d = Diagnostic::error(Code::G0303, e.span, "a size is made of `+`, `-`, `*`, `div` and `mod`");
+                return fail(d.hint("use `div` for whole division"));
+            }
+        })
+    }
+
+    /// Computes the sizes whose dims have become known.
+    pub fn fold_sizes(&mut self) {
+        for k in 0..self.dims.len() {
+            if let Size::Of(size) = &self.dims[k].size
+                && let Some(n) = self.known_size(size)
+                && n >= 0
+            {
+                self.dims[k].size = Size::Fixed(n as u64);
+            }
+        }
+    }
+
+    fn known_size(&self, size: &SizeExpr) -> Option<i64> {
+        let two = |a: &SizeExpr, b: &SizeExpr| Some((self.known_size(a)?, self.known_size(b)?));
+        match size {
+            SizeExpr::Const(n) => Some(*n),
+            SizeExpr::Dim(d) => match &self.dims[d.index()].size {
+                Size::Fixed(n) => Some(*n as i64),
+                _ => None,
+            },
+            SizeExpr::Add(a, b) => two(a, b).and_then(|(a, b)| a.checked_add(b)),
+            SizeExpr::Sub(a, b) => two(a, b).and_then(|(a, b)| a.checked_sub(b)),
+            SizeExpr::Mul(a, b) => two(a, b).and_then(|(a, b)| a.checked_mul(b)),
+            SizeExpr::Div(a, b) => two(a, b).and_then(|(a, b)| a.checked_div_euclid(b)),
+            SizeExpr::Mod(a, b) => two(a, b).and_then(|(a, b)| a.checked_rem_euclid(b)),
+        }
     }
 
     /// A whole number from literals and sizes of earlier dims.
@@ -287,6 +368,21 @@ impl Items {
         names.extend(self.trains.iter().map(|t| t.name.name.clone()));
         names.extend(self.tasks.iter().map(|t| t.name.name.clone()));
         names
+    }
+}
+
+/// The names that an item declares.
+fn declared(item: &Item) -> Vec<&ast::Ident> {
+    match item {
+        Item::Dim(d) => vec![&d.name],
+        Item::Data(d) => vec![&d.name],
+        Item::Fn(d) => vec![&d.name],
+        Item::Net(d) => vec![&d.name],
+        Item::Rule(d) => vec![&d.name],
+        Item::Train(d) => vec![&d.name],
+        Item::Task(d) => vec![&d.name],
+        Item::Let(l) => l.targets.iter().map(|t| &t.name).collect(),
+        Item::Check(_) | Item::Use(_) => vec![],
     }
 }
 

@@ -8,22 +8,28 @@ mod data;
 mod expr;
 mod index;
 mod items;
+mod names;
 mod net;
+mod point;
 mod program;
 mod reduce;
 mod rule;
+mod stack;
 mod train;
 mod tree;
 mod types;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use items::Loader;
 pub use program::{Checked, Options, check};
 
 use crate::diag::{Diagnostic, Span};
-use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Unit};
+use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use value::Scope;
 
@@ -54,7 +60,7 @@ struct Mode {
 #[derive(Clone, Debug, Default)]
 struct Frame {
     path: String,
-    counts: BTreeMap<String, usize>,
+    passed: BTreeMap<Span, usize>,
 }
 
 /// Nesting of calls beyond which a definition must need itself.
@@ -68,6 +74,18 @@ struct Elab<'a> {
     active: Vec<Axis>,
     mode: Mode,
     frames: Vec<Frame>,
+    /// Terms by operation and type: the same equation is the same term.
+    known: HashMap<String, TermId>,
+    /// What is evaluated (a definition or a loss), part of the names of random sites.
+    pass: String,
+    /// How often a site was passed in this evaluation.
+    passed_sites: BTreeMap<String, usize>,
+    /// Paths of the instances that call sites own: path around, place, how often passed before.
+    call_paths: BTreeMap<(String, Span, usize), String>,
+    /// How many instances of a net a path has.
+    numbers: BTreeMap<String, usize>,
+    /// Types of the data arguments at the first call of an instance.
+    called: BTreeMap<String, Vec<(String, Ty)>>,
     globals: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,
@@ -84,6 +102,8 @@ struct Elab<'a> {
     /// Top-level equations being evaluated.
     open_globals: Vec<String>,
     data: Option<usize>,
+    /// What was found wrong so far, where the rest can still be looked at.
+    faults: Vec<Diagnostic>,
 }
 
 /// A definition of a train block.
@@ -98,7 +118,10 @@ impl Elab<'_> {
     fn site(&mut self, key: &str, span: Span) -> SiteId {
         let path = self.frames.last().map(|f| f.path.clone()).unwrap_or_default();
         let count = self.sites.len();
-        let key = format!("{path}:{key}:{}:{}", span.file.0, span.start);
+        let place = format!("{}:{path}:{key}:{}:{}", self.pass, span.file.0, span.start);
+        let passed = self.passed_sites.entry(place.clone()).or_insert(0);
+        let key = format!("{place}:{passed}");
+        *passed += 1;
         *self.sites.entry(key).or_insert_with(|| SiteId::new(count))
     }
 
@@ -113,6 +136,14 @@ impl Elab<'_> {
         self.active.extend(axes.iter().copied());
         let result = f(self);
         self.active.truncate(before);
+        result
+    }
+
+    /// Evaluates as part of a definition or loss: it draws what it drew when it was evaluated before.
+    fn in_pass<T>(&mut self, pass: &str, f: impl FnOnce(&mut Self) -> Check<T>) -> Check<T> {
+        let before = std::mem::replace(&mut self.pass, pass.to_string());
+        let result = f(self);
+        self.pass = before;
         result
     }
 

@@ -8,6 +8,10 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Axis, Dist, Elem, Fun, Op, Param, ParamId, Red, Role, SiteId, State, StateId, Ty};
 use std::rc::Rc;
 
+/// The distributions that `~` draws from.
+pub const DISTRIBUTIONS: [&str; 8] =
+    ["normal", "uniform", "bernoulli", "rademacher", "categorical", "gumbel", "exponential", "permutation"];
+
 impl Elab<'_> {
     /// An instance of a net under a name.
     pub fn instance(&mut self, net: Net, name: &str) -> Value {
@@ -15,11 +19,11 @@ impl Elab<'_> {
             Some(f) if !f.path.is_empty() => format!("{}.{name}", f.path),
             _ => name.to_string(),
         };
-        Value::Instance(Rc::new(Instance { net, path }))
+        Value::Instance(Rc::new(Instance { net, path, frozen: false, at: vec![] }))
     }
 
-    /// An instance for one call, numbered by the order of calls in the body around.
-    pub fn anonymous(&mut self, net: Net) -> Rc<Instance> {
+    /// An instance for one call, numbered by the order of first calls in the body around.
+    pub fn anonymous(&mut self, net: Net, span: Span) -> Rc<Instance> {
         let name = net.decl.name.name.clone();
         let frame = match self.frames.last_mut() {
             Some(f) => f,
@@ -28,15 +32,39 @@ impl Elab<'_> {
                 self.frames.last_mut().expect("just pushed")
             }
         };
-        let count = frame.counts.entry(name.clone()).or_insert(0);
-        *count += 1;
-        let own = format!("{name}{count}");
-        let path = if frame.path.is_empty() { own } else { format!("{}.{own}", frame.path) };
-        Rc::new(Instance { net, path })
+        let passed = frame.passed.entry(span).or_insert(0);
+        let key = (frame.path.clone(), span, *passed);
+        *passed += 1;
+        let base = if frame.path.is_empty() { name } else { format!("{}.{name}", frame.path) };
+        // The call site keeps its number, whichever branches an evaluation takes before it.
+        if let Some(path) = self.call_paths.get(&key) {
+            return Rc::new(Instance { net, path: path.clone(), frozen: false, at: vec![] });
+        }
+        let number = self.numbers.entry(base.clone()).or_insert(0);
+        *number += 1;
+        let path = format!("{base}{number}");
+        self.call_paths.insert(key, path.clone());
+        Rc::new(Instance { net, path, frozen: false, at: vec![] })
     }
 
     /// Evaluates a net's body; returns its value and its scope (for `f(x).h`).
     pub fn run_net(
+        &mut self,
+        instance: &Rc<Instance>,
+        pairs: Vec<(String, Value, Span)>,
+        span: Span,
+    ) -> Check<(Value, Rc<Scope>)> {
+        if instance.frozen || !instance.at.is_empty() {
+            let mut mode = self.mode.clone();
+            mode.instead.extend(instance.at.iter().copied());
+            mode.advance &= !instance.frozen && instance.at.is_empty();
+            mode.training &= !instance.frozen;
+            return self.in_mode(mode, |elab| elab.run_body(instance, pairs, span));
+        }
+        self.run_body(instance, pairs, span)
+    }
+
+    fn run_body(
         &mut self,
         instance: &Rc<Instance>,
         pairs: Vec<(String, Value, Span)>,
@@ -57,6 +85,7 @@ impl Elab<'_> {
             };
             inner.set(name, value);
         }
+        self.remember(instance, &inner);
         self.frames.push(Frame { path: instance.path.clone(), ..Frame::default() });
         let value = self.body(&decl.body, &inner);
         self.frames.pop();
@@ -66,6 +95,27 @@ impl Elab<'_> {
             None => value,
         };
         Ok((value, inner))
+    }
+
+    /// Keeps the types of the arguments of an instance's first call: a trained net is called from outside with the same.
+    fn remember(&mut self, instance: &Instance, scope: &Rc<Scope>) {
+        if self.called.contains_key(&instance.path) {
+            return;
+        }
+        let mut types = Vec::new();
+        for param in &instance.net.decl.params {
+            let Some(Value::Tensor(t)) = scope.get(&param.name.name) else { return };
+            let ty = self.ty(t.id).clone();
+            // Called on single rows, it is called from outside on rows as well.
+            let rows = ty.axes.iter().find(|a| Some(a.dim) == self.unit.batch && !t.axes.contains(a));
+            let mut axes: Vec<Axis> = Vec::new();
+            for dim in rows.into_iter().chain(&t.axes).map(|a| a.dim) {
+                let ix = axes.iter().filter(|a| a.dim == dim).count() as u32;
+                axes.push(Axis { dim, ix });
+            }
+            types.push((param.name.name.clone(), Ty { elem: ty.elem, axes }));
+        }
+        self.called.insert(instance.path.clone(), types);
     }
 
     /// `f(x).h`: the equation `h` inside that call.
@@ -102,8 +152,70 @@ impl Elab<'_> {
     }
 
     /// `f{theta}`: the net at other parameters, as a function of its data arguments.
-    pub fn at_parameters(&mut self, _base: &Expr, _theta: &Expr, span: Span, _scope: &Rc<Scope>) -> Check<Value> {
-        self.later(span, "a net at other parameters, `f{theta}`,")
+    pub fn at_parameters(&mut self, base: &Expr, theta: &Expr, span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let v = self.eval(base, scope)?;
+        let Value::Instance(instance) = v else {
+            return fail(
+                Diagnostic::error(
+                    Code::G0302,
+                    base.span,
+                    format!("`f{{theta}}` needs an instance of a net, not {}", v.what()),
+                )
+                .hint("bind one: `net f = mlp(32, 10)`"),
+            );
+        };
+        let own = self.params_of(&instance);
+        if own.is_empty() {
+            return fail(
+                Diagnostic::error(Code::G0401, base.span, "this net has no parameters at this place")
+                    .hint("its parameters come into being where it is first called"),
+            );
+        }
+        let given = match self.eval(theta, scope)? {
+            Value::Instance(other) => self.instance_tree(&other, theta.span),
+            Value::Tree(tree) => tree,
+            other => {
+                let message = format!("the parameters of a net are a tree, not {}", other.what());
+                return fail(Diagnostic::error(Code::G0205, theta.span, message));
+            }
+        };
+        if given.leaves.len() != own.len() {
+            let message = format!("the net has {} parameters, the tree {}", own.len(), given.leaves.len());
+            return fail(Diagnostic::error(Code::G0201, span, message));
+        }
+        let mut at = Vec::new();
+        for (p, leaf) in own.iter().zip(&given.leaves) {
+            let axes = self.unit.params[p.index()].ty.axes.clone();
+            let like = Tensor { id: leaf.value.id, axes };
+            at.push((*p, self.spread_like(&leaf.value, &like, theta.span)?.id));
+        }
+        Ok(Value::Instance(Rc::new(Instance { at, ..(*instance).clone() })))
+    }
+
+    /// `theta with { enc.w = q }`.
+    pub fn with(&mut self, base: &Expr, pairs: &[(Expr, Expr)], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let mut tree = match self.eval(base, scope)? {
+            Value::Instance(i) => self.instance_tree(&i, base.span),
+            Value::Tree(tree) => tree,
+            _ => return self.later(span, "`with` on anything but a tree"),
+        };
+        for (place, value) in pairs {
+            let Some(path) = leaf_path(place) else {
+                return fail(
+                    Diagnostic::error(Code::G0105, place.span, "a leaf is named by its path")
+                        .hint("for example `theta with { enc.w = q }`"),
+                );
+            };
+            let new = self.eval_tensor(value, scope)?;
+            let Some(k) = tree.leaves.iter().position(|l| l.name == path) else {
+                let known = tree.leaves.iter().map(|l| l.name.clone()).collect();
+                return fail(self.no_field(&path, place.span, known));
+            };
+            let like = tree.leaves[k].value.clone();
+            tree.leaves[k].value = self.spread_like(&new, &like, value.span)?;
+            tree.leaves[k].param = None;
+        }
+        Ok(Value::Tree(tree))
     }
 
     /// The objective at other parameters: the loss of the same batch and the same draws.
@@ -131,11 +243,16 @@ impl Elab<'_> {
         let frames = std::mem::replace(&mut self.frames, vec![Frame { path: "loss".to_string(), ..Frame::default() }]);
         let loss = o.loss.clone();
         let negated = o.negated;
+        let passed = std::mem::take(&mut self.passed_sites);
+        let pass = o.pass.clone();
         let result = self.in_mode(mode, |elab| {
-            let train = elab.train_scope();
-            let t = elab.eval_tensor(&loss, &train)?;
-            elab.mean_loss(t, negated, loss.span)
+            elab.in_pass(&pass, |elab| {
+                let train = elab.train_scope();
+                let t = elab.eval_tensor(&loss, &train)?;
+                elab.mean_loss(t, negated, loss.span)
+            })
         });
+        self.passed_sites = passed;
         self.active = active;
         self.frames = frames;
         result.map(Value::Tensor)
@@ -158,6 +275,7 @@ impl Elab<'_> {
 
     /// `param w: real[in, out] ~ glorot`.
     pub fn param_stmt(&mut self, decl: &VarDecl, scope: &Rc<Scope>) -> Check<()> {
+        self.outside_functions(decl, "a parameter", scope)?;
         let name = self.path(&decl.name.name);
         if let Some(d) = &decl.domain {
             return self.later(d.span, "a parameter's domain");
@@ -195,6 +313,17 @@ impl Elab<'_> {
         let value = self.param_value(id, decl.name.span);
         scope.set(&decl.name.name, Value::Tensor(value));
         Ok(())
+    }
+
+    /// Functions are pure, and a check trains nothing.
+    fn outside_functions(&self, decl: &VarDecl, what: &str, scope: &Rc<Scope>) -> Check<()> {
+        if scope.get("<fn>").is_none() && self.unit.kind != crate::program::UnitKind::Check {
+            return Ok(());
+        }
+        fail(
+            Diagnostic::error(Code::G0301, decl.name.span, format!("{what} belongs into a net or a train block"))
+                .hint("make the function a `net`, or pass the tensor as an argument"),
+        )
     }
 
     fn role(&self, decl: &VarDecl) -> Check<Role> {
@@ -295,13 +424,11 @@ impl Elab<'_> {
     }
 
     fn draw(&mut self, dist: Dist, site: SiteId, axes: &[Axis], span: Span) -> Tensor {
-        // The axes keep their order: it numbers the entries.
-        self.unit.terms.push(crate::program::Term {
-            op: Op::Random(dist, site),
-            ty: Ty { elem: Elem::Real, axes: axes.to_vec() },
-            span,
-        });
-        Tensor { id: crate::program::TermId::new(self.unit.terms.len() - 1), axes: axes.to_vec() }
+        // The axes keep their order: it numbers the entries. Each choice of the index variables has draws of its own.
+        let mut all = self.active.clone();
+        all.extend(axes.iter().copied());
+        let id = self.ordered_term(Op::Random(dist, site), Ty { elem: Elem::Real, axes: all }, span);
+        Tensor { id, axes: axes.to_vec() }
     }
 
     /// Draws from a named distribution with its arguments.
@@ -412,6 +539,7 @@ impl Elab<'_> {
 
     /// `state mu: real[c] = 0` in a net or train block.
     pub fn state_stmt(&mut self, decl: &VarDecl, scope: &Rc<Scope>) -> Check<()> {
+        self.outside_functions(decl, "a state", scope)?;
         let name = self.path(&decl.name.name);
         let (elem, axes) = match &decl.ty {
             Some(ty) => self.closed_type(ty, scope)?,
@@ -490,6 +618,15 @@ impl Elab<'_> {
         }
         let id = self.spread(aligned.id, &like.axes, span);
         Ok(Tensor { id, axes: like.axes.clone() })
+    }
+}
+
+/// `enc.w` as a path.
+fn leaf_path(e: &Expr) -> Option<String> {
+    match &*e.kind {
+        ExprKind::Name { name, primed: false } => Some(name.clone()),
+        ExprKind::Field(base, name) => Some(format!("{}.{}", leaf_path(base)?, name.name)),
+        _ => None,
     }
 }
 

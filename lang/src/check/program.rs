@@ -1,7 +1,7 @@
 //! The whole file: declarations, units, checks.
 
+use super::Elab;
 use super::items::{Items, Loader};
-use super::{Check, Elab};
 use crate::ast::{File, Ident};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources};
 use crate::program::{Program, Size, Unit, UnitKind};
@@ -36,13 +36,17 @@ pub fn check(
 ) -> Result<Checked, Diagnostics> {
     let ast = crate::parse::parse(sources, file)?;
     let mut items = Items::gather(&ast, sources, file, loader)?;
-    for (name, size) in &options.dims {
-        if let Some(d) = items.dims.iter_mut().find(|d| d.name == *name && d.size == Size::Open) {
-            d.size = Size::Fixed(*size);
+    set_sizes(&mut items, options)?;
+    let mut faults = super::names::unknown_names(&items);
+    let data = match items.check_data() {
+        Ok(data) => data,
+        Err(found) => {
+            faults.extend(found.0);
+            return Err(ordered(faults));
         }
-    }
-    let data = items.check_data()?;
-    let (mut units, mut checks, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    };
+    items.fold_sizes();
+    let (mut units, mut checks) = (Vec::new(), Vec::new());
     let names: Vec<String> = items
         .trains
         .iter()
@@ -53,7 +57,7 @@ pub fn check(
     for name in names {
         match elaborate(&items, options, &name, &[]) {
             Ok(unit) => units.push(unit),
-            Err(d) => faults.push(*d),
+            Err(found) => faults.extend(found.0),
         }
     }
     for decl in &items.checks {
@@ -63,25 +67,59 @@ pub fn check(
         }
     }
     if !faults.is_empty() {
-        faults.sort_by_key(|d| d.span);
-        faults.dedup();
-        return Err(Diagnostics(faults));
+        return Err(ordered(faults));
     }
     let program = Program { dims: items.dims.clone(), data, units, checks };
     Ok(Checked { program, warnings: Diagnostics::default(), ast, items, options: options.clone() })
 }
 
+/// Findings in the order of the text, each place named once by each code.
+fn ordered(mut faults: Vec<Diagnostic>) -> Diagnostics {
+    faults.sort_by_key(|d| d.span);
+    let mut seen = std::collections::BTreeSet::new();
+    faults.retain(|d| d.span.is_none() || seen.insert((d.code, d.span)));
+    Diagnostics(faults)
+}
+
+/// Sizes from the command line, for open dims. (`batch` may be a dim of a train block's own.)
+fn set_sizes(items: &mut Items, options: &Options) -> Result<(), Diagnostics> {
+    for (name, size) in &options.dims {
+        let known: Vec<String> = items.dims.iter().map(|d| d.name.clone()).collect();
+        let Some(d) = items.dims.iter_mut().find(|d| d.name == *name) else {
+            if name == "batch" {
+                continue;
+            }
+            let d = Diagnostic::error(Code::G0701, None, format!("there is no dim `{name}` to give a size"));
+            let d = match super::near(name, known.clone()) {
+                Some(n) => d.hint(format!("did you mean `{n}`?")),
+                None => d.hint(format!("there are {}", known.join(", "))),
+            };
+            return Err(d.into());
+        };
+        match d.size {
+            Size::Fixed(n) if n != *size => {
+                let message = format!("the dim `{name}` has the size {n} and is given {size}");
+                let d = Diagnostic::error(Code::G0202, d.span, message);
+                return Err(d.hint(format!("declare it open, `dim {name}`, to choose its size from outside")).into());
+            }
+            // The rows of a batch stay open: the last batch may be shorter.
+            _ if name == "batch" => {}
+            _ => d.size = Size::Fixed(*size),
+        }
+    }
+    Ok(())
+}
+
 /// One train block or task with these arguments.
-fn elaborate(items: &Items, options: &Options, name: &str, args: &[(String, f64)]) -> Check<Unit> {
+fn elaborate(items: &Items, options: &Options, name: &str, args: &[(String, f64)]) -> Result<Unit, Diagnostics> {
     if let Some(t) = items.trains.iter().find(|t| t.name.name == name) {
         let data = match &t.data {
             None => None,
             Some(d) => match items.data.iter().position(|x| x.name.name == d.name) {
                 Some(k) => Some(k),
                 None => {
-                    return super::fail(
-                        items.unknown(&d.name, d.span).hint("data are declared by `data NAME from \"file\" { ... }`"),
-                    );
+                    let d = items.unknown(&d.name, d.span);
+                    return Err(d.hint("data are declared by `data NAME from \"file\" { ... }`").into());
                 }
             },
         };
@@ -107,7 +145,12 @@ impl Checked {
                 return Err(d.hint(format!("its arguments are {}", known.join(", "))).into());
             }
         }
-        elaborate(&self.items, &self.options, name, args).map_err(|d| Diagnostics(vec![*d]))
+        if known.is_empty() && !self.program.units.iter().any(|u| u.name == name) {
+            let d = Diagnostic::error(Code::G0702, None, format!("there is no train block or task `{name}`"));
+            let names: Vec<String> = self.program.units.iter().map(|u| u.name.clone()).collect();
+            return Err(d.hint(format!("there are {}", names.join(", "))).into());
+        }
+        elaborate(&self.items, &self.options, name, args)
     }
 
     /// What was written.

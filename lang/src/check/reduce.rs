@@ -133,6 +133,14 @@ impl Elab<'_> {
                         .hint("reduce over one of its dims"),
                 );
             }
+            if found.len() > 1 {
+                let message = format!("`{}` has the dim `{}` twice", self.shown(&t), self.dim_name(*dim));
+                return fail(
+                    Diagnostic::error(Code::G0204, *place, message)
+                        .label(at, self.shown(&t))
+                        .hint("say which one with an index variable: `y[i] = sum[j](x[i, j])`"),
+                );
+            }
             over.extend(found);
         }
         Ok(Value::Tensor(self.reduce(red, &t, &over, None, span)))
@@ -156,7 +164,7 @@ impl Elab<'_> {
         }
         let (value, guard) = self.within(&axes, |elab| {
             let value = elab.eval(body, &inner)?;
-            let guard = guard.map(|g| elab.eval_tensor(g, &inner)).transpose()?;
+            let guard = guard.map(|g| elab.guard(g, &inner)).transpose()?;
             Ok((value, guard))
         })?;
         if let Value::Tree(t) = &value {
@@ -168,6 +176,19 @@ impl Elab<'_> {
         }
         let t = self.tensor(&value, body.span)?;
         Ok(Value::Tensor(self.reduce_closed(red, t, &axes, guard.map(|g| g.id), span)))
+    }
+
+    /// The condition of a reduction: one truth value for each choice of the variables.
+    fn guard(&mut self, g: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
+        let t = self.eval_tensor(g, scope)?;
+        if t.axes.is_empty() && self.elem(&t) == Elem::Bool {
+            return Ok(t);
+        }
+        let code = if t.axes.is_empty() { Code::G0205 } else { Code::G0208 };
+        fail(
+            Diagnostic::error(code, g.span, format!("a guard is one truth value, this is `{}`", self.shown(&t)))
+                .hint("compare entries: `sum[j | x[j] > 0](...)`"),
+        )
     }
 
     fn reduce_closed(
@@ -321,7 +342,17 @@ impl Elab<'_> {
             return fail(Diagnostic::error(Code::G0304, span, format!("there is no gradient by `{}`", self.shown(by))));
         }
         // A parameter read inside index notation stands behind a renaming: differentiate by what is renamed.
-        let (wrt, positions) = self.unrenamed(by);
+        let (mut wrt, positions) = self.unrenamed(by);
+        let mut of = of.clone();
+        if !self.is_variable(wrt) {
+            if !self.depends(of.id, wrt) {
+                return fail(
+                    Diagnostic::error(Code::G0304, span, "what is differentiated does not depend on this")
+                        .hint("write the value as a function of it, or bind a point: `grad[u = x](f(u))`"),
+                );
+            }
+            (of.id, wrt) = self.on_point(of.id, wrt, span);
+        }
         let of_axes = self.ty(of.id).axes.clone();
         let own = self.ty(wrt).axes.clone();
         let shared: Vec<Axis> = own.iter().copied().filter(|a| !positions.contains(a) && of_axes.contains(a)).collect();

@@ -12,6 +12,14 @@ use crate::program::{Elem, Role, StateId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// The name of the trained tree in the rule of a scope.
+fn names_weights(scope: &Rc<Scope>) -> String {
+    match scope.get("<weights>") {
+        Some(Value::Text(name)) => name,
+        _ => "w".to_string(),
+    }
+}
+
 /// The states of a rule: name, then one state a leaf or a single one.
 type RuleStates = Vec<(String, Vec<StateId>, bool, Span)>;
 
@@ -77,6 +85,9 @@ impl Elab<'_> {
         scope.set("t", Value::Tensor(t));
         let own = format!("{prefix}{name}");
         scope.set("<rule>", Value::Text(format!("{own}.")));
+        if let Some(w) = &decl.head.weights {
+            scope.set("<weights>", Value::Text(w.name.clone()));
+        }
         let result = match (&decl.head.weights, &decl.head.gradient) {
             (Some(w), gradient) => {
                 scope.set(&w.name, Value::Tree(subject.clone()));
@@ -201,7 +212,7 @@ impl Elab<'_> {
                 let params: Vec<_> = subject.leaves.iter().filter_map(|l| l.param).collect();
                 if params.len() == subject.leaves.len() {
                     let tree = elab.tree_of(&params, "", span);
-                    start.set("w", Value::Tree(tree));
+                    start.set(names_weights(scope), Value::Tree(tree));
                 }
                 match &decl.init {
                     Some(Init::Value(e)) => elab.eval(e, &start),
@@ -265,6 +276,16 @@ impl Elab<'_> {
             }
             for stmt in stmts {
                 let Stmt::Let(l) = stmt else {
+                    if let Stmt::State(decls) = stmt {
+                        return fail(
+                            Diagnostic::error(
+                                Code::G0406,
+                                decls[0].name.span,
+                                "a rule's states are declared before `each`",
+                            )
+                            .hint("a state without a type has one tensor for each parameter"),
+                        );
+                    }
                     self.stmt(stmt, &inner)?;
                     continue;
                 };

@@ -3,13 +3,13 @@
 use super::items::Items;
 use super::value::{Instance, Objective, Scope, Value};
 use super::{Check, Definition, Elab, Frame, Mode, Options, fail};
-use crate::ast::{BinaryOp, Body, CheckDecl, Expr, ExprKind, ParamDecl, ReportDecl, Stmt, TrainStmt, TypeAxis};
-use crate::diag::{Code, Diagnostic, Span};
+use crate::ast::{BinaryOp, Body, CheckDecl, Expr, ExprKind, ParamDecl, ReportDecl, Stmt, TrainStmt};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{
-    Axis, Dim, DimId, Elem, Function, Hyper, HyperId, Input, InputId, Op, Output, ParamId, Part, Report, Schedule,
+    Axis, Dim, DimId, Elem, Fun, Function, Hyper, HyperId, Input, InputId, Op, Output, ParamId, Part, Report, Schedule,
     Size, StateId, Ty, Unit, UnitKind,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// One `minimize` line.
@@ -17,6 +17,7 @@ struct Goal<'a> {
     loss: &'a Expr,
     over: &'a [Expr],
     rule: &'a Expr,
+    every: Option<&'a Expr>,
     maximize: bool,
     span: Span,
 }
@@ -50,6 +51,13 @@ impl<'a> Elab<'a> {
             active: vec![],
             mode: Mode::default(),
             frames: vec![],
+            known: HashMap::new(),
+            faults: vec![],
+            pass: String::new(),
+            passed_sites: BTreeMap::new(),
+            call_paths: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
             sites: BTreeMap::new(),
             points: 0,
@@ -96,7 +104,7 @@ impl<'a> Elab<'a> {
         if matches!(definition.stmt, Stmt::Param(_) | Stmt::State(_)) {
             self.frames[0].path.clear();
         }
-        let done = self.stmt(&definition.stmt, &block);
+        let done = self.in_pass(name, |elab| elab.stmt(&definition.stmt, &block));
         self.frames = frames;
         self.active = active;
         self.open.pop();
@@ -153,6 +161,10 @@ impl<'a> Elab<'a> {
             let known = self.items.fields[k].iter().map(|f| f.name.clone()).collect();
             return fail(self.no_field(&field.name, field.span, known));
         };
+        if self.data.is_none() && self.unit.kind != UnitKind::Train {
+            self.data = Some(k);
+            self.unit.data = Some(k);
+        }
         if self.data != Some(k) {
             return fail(
                 Diagnostic::error(Code::G0105, field.span, "these data belong to another train block")
@@ -222,10 +234,16 @@ impl<'a> Elab<'a> {
                     let (names, span) = defined(s);
                     (names, span, Some(s.clone()))
                 }
-                TrainStmt::Every { span, .. } => return self.later(*span, "`every ... { ... }`"),
+                TrainStmt::Every { .. } => continue,
                 TrainStmt::Stage { name, .. } => return self.later(name.span, "`stage`"),
                 _ => continue,
             };
+            if let Some(Stmt::Each { span, .. }) = &inner {
+                return fail(
+                    Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
+                        .hint("it walks over the tensors of the tree that the rule trains"),
+                );
+            }
             for name in &names {
                 if let Some(first) = taken.insert(name.clone(), span) {
                     return fail(
@@ -243,20 +261,35 @@ impl<'a> Elab<'a> {
         Ok(instances)
     }
 
+    /// A net whose static arguments all have defaults needs none of them written.
+    fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
+        let decl = net.decl.clone();
+        if let Some(p) = decl.statics.iter().find(|p| p.default.is_none()) {
+            let message = format!("`{}` needs its static argument `{}`", decl.name.name, p.name.name);
+            let names: Vec<&str> = decl.statics.iter().map(|p| p.name.name.as_str()).collect();
+            return fail(
+                Diagnostic::error(Code::G0303, span, message).label(p.name.span, "declared here").hint(format!(
+                    "write `{}({})`",
+                    decl.name.name,
+                    names.join(", ")
+                )),
+            );
+        }
+        let scope = self.globals.clone();
+        match self.call_net(net, &[], span, &scope)? {
+            Value::Net(net) => Ok(net),
+            _ => unreachable!("static arguments give a net"),
+        }
+    }
+
     fn net_line(&mut self, name: &str, value: &Expr) -> Check<Rc<Instance>> {
         let scope = self.train_scope();
         let v = self.eval(value, &scope)?;
         let Value::Net(net) = v else {
             return fail(Diagnostic::error(Code::G0302, value.span, format!("a net is needed here, not {}", v.what())));
         };
-        if !net.applied {
-            return fail(Diagnostic::error(
-                Code::G0303,
-                value.span,
-                format!("`{}` needs its static arguments", net.decl.name.name),
-            ));
-        }
-        let instance = Rc::new(Instance { net, path: name.to_string() });
+        let net = if net.applied { net } else { self.with_defaults(net, value.span)? };
+        let instance = Rc::new(Instance { net, path: name.to_string(), frozen: false, at: vec![] });
         if let Some(Value::Record(mut names)) = self.globals.get("<train>") {
             names.push((name.to_string(), Value::Instance(instance.clone())));
             self.globals.set("<train>", Value::Record(names));
@@ -272,13 +305,36 @@ impl<'a> Elab<'a> {
         span: Span,
         data: Option<usize>,
         args: &[(String, f64)],
-    ) -> Check<Unit> {
+    ) -> Result<Unit, Diagnostics> {
+        match self.fill(params, body, span, data, args) {
+            Ok(()) if self.faults.is_empty() => Ok(self.unit),
+            Ok(()) => Err(Diagnostics(self.faults)),
+            Err(last) => {
+                self.faults.push(*last);
+                Err(Diagnostics(self.faults))
+            }
+        }
+    }
+
+    /// Fills the unit. What is wrong in one report leaves the others to be looked at.
+    fn fill(
+        &mut self,
+        params: &[ParamDecl],
+        body: &[TrainStmt],
+        span: Span,
+        data: Option<usize>,
+        args: &[(String, f64)],
+    ) -> Check<()> {
         self.open_block(params, args, data)?;
         let instances = self.collect(body)?;
-        self.schedule(body)?;
+        self.schedule(body, span)?;
         let is_train = self.unit.kind == UnitKind::Train;
         if is_train {
-            self.step_function(body, span)?;
+            if let Err(fault) = self.step_function(body, span) {
+                self.faults.push(*fault);
+            }
+        } else {
+            self.task_lines()?;
         }
         let reports: Vec<(&ReportDecl, bool)> = body
             .iter()
@@ -297,10 +353,46 @@ impl<'a> Elab<'a> {
         outputs.extend(self.first_states.iter().enumerate().map(|(k, t)| (Output::State(StateId::new(k)), *t)));
         self.unit.functions.insert(0, Function { name: "init".to_string(), outputs });
         self.unit.sites = self.sites.len() as u32;
-        Ok(self.unit)
+        Ok(())
     }
 
-    fn schedule(&mut self, body: &[TrainStmt]) -> Check<()> {
+    /// Every line of a task is looked at, whether or not a report needs it.
+    fn task_lines(&mut self) -> Check<()> {
+        self.mode = Mode { report: Some(None), ..Mode::default() };
+        let scope = self.train_scope();
+        for k in 0..self.definitions.len() {
+            let name = self.definitions[k].names[0].clone();
+            if scope.get(&name).is_none() {
+                self.definition(&name, &scope)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A train block says how long it runs.
+    fn has_length(&self, body: &[TrainStmt], span: Span) -> Check<()> {
+        let s = &self.unit.schedule;
+        let minimizes = body.iter().any(|s| matches!(s, TrainStmt::Minimize { .. }));
+        if minimizes && s.epochs.is_none() && s.steps.is_none() {
+            return fail(
+                Diagnostic::error(Code::G0404, span, format!("`{}` does not say how long it trains", self.unit.name))
+                    .hint("add a line: `epochs 20` or `steps 1000`"),
+            );
+        }
+        if s.steps.is_none() && self.data.is_none() {
+            let at = body.iter().find_map(|s| if let TrainStmt::Epochs(e) = s { Some(e.span) } else { None });
+            return match at {
+                Some(at) => fail(
+                    Diagnostic::error(Code::G0404, at, "an epoch is a pass over the data, and there are none")
+                        .hint("write `steps 1000`, or name the data: `train name on data { ... }`"),
+                ),
+                None => Ok(()),
+            };
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, body: &[TrainStmt], span: Span) -> Check<()> {
         let scope = self.train_scope();
         for stmt in body {
             match stmt {
@@ -309,6 +401,9 @@ impl<'a> Elab<'a> {
                 TrainStmt::Steps(e) => self.unit.schedule.steps = Some(self.count_of(e, &scope)?),
                 _ => {}
             }
+        }
+        if self.unit.kind == UnitKind::Train {
+            self.has_length(body, span)?;
         }
         let batch_dim = self.unit.batch;
         if let Some((_, n)) =
@@ -328,16 +423,13 @@ impl<'a> Elab<'a> {
         let goals: Vec<Goal<'_>> = body
             .iter()
             .filter_map(|s| match s {
-                TrainStmt::Minimize { maximize, loss, over, rule, span, .. } => {
-                    Some(Goal { loss, over, rule, maximize: *maximize, span: *span })
+                TrainStmt::Minimize { maximize, loss, over, rule, every, span, .. } => {
+                    Some(Goal { loss, over, rule, maximize: *maximize, every: every.as_ref(), span: *span })
                 }
                 _ => None,
             })
             .collect();
         for s in body {
-            if let TrainStmt::Minimize { every: Some(e), .. } = s {
-                return self.later(e.span, "`minimize ... every k steps`");
-            }
             if let TrainStmt::Minimize { outputs: Some(l), .. } = s {
                 return self.later(l.span, "`minimize ... where`");
             }
@@ -357,18 +449,19 @@ impl<'a> Elab<'a> {
             }
         }
         let mut losses = Vec::new();
-        for goal in &goals {
+        for (k, goal) in goals.iter().enumerate() {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
-            let t = self.eval_tensor(goal.loss, &scope)?;
+            let t = self.in_pass(&goal_pass(k), |elab| elab.eval_tensor(goal.loss, &scope))?;
             losses.push((
                 self.mean_loss(t.clone(), false, goal.loss.span)?,
                 self.mean_loss(t, goal.maximize, goal.loss.span)?,
             ));
         }
         let mut outputs = Vec::new();
-        for (goal, (_, descended)) in goals.iter().zip(&losses) {
-            self.goal(goal, descended, &scope, &mut outputs)?;
+        for (k, (goal, (_, descended))) in goals.iter().zip(&losses).enumerate() {
+            self.goal(k, goal, descended, &scope, &mut outputs)?;
         }
+        self.every_lines(body, &scope, &mut outputs)?;
         for (id, term) in std::mem::take(&mut self.next_states) {
             outputs.push((Output::State(id), term));
         }
@@ -381,6 +474,7 @@ impl<'a> Elab<'a> {
 
     fn goal(
         &mut self,
+        number: usize,
         goal: &Goal<'_>,
         loss: &super::value::Tensor,
         scope: &Rc<Scope>,
@@ -408,6 +502,16 @@ impl<'a> Elab<'a> {
                 }
             }
         }
+        for (k, p) in over.iter().enumerate() {
+            let before = outputs.iter().any(|(o, _)| *o == Output::Param(*p)) || over[..k].contains(p);
+            if before {
+                let message = format!("`{}` is trained twice", self.unit.params[p.index()].name);
+                return fail(
+                    Diagnostic::error(Code::G0406, goal.span, message)
+                        .hint("add the losses, or train different parameters by the two lines"),
+                );
+            }
+        }
         if over.is_empty() {
             return fail(
                 Diagnostic::error(Code::G0401, goal.span, "there is no parameter to train")
@@ -430,12 +534,116 @@ impl<'a> Elab<'a> {
         } else {
             None
         };
-        let objective = Objective { loss: goal.loss.clone(), negated: goal.maximize, over: over.clone() };
+        let objective =
+            Objective { loss: goal.loss.clone(), pass: goal_pass(number), negated: goal.maximize, over: over.clone() };
+        let others = std::mem::take(&mut self.next_states);
         let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), "", goal.span)?;
+        let turn = goal.every.map(|e| self.turn(e, scope)).transpose()?;
         for ((p, leaf), own) in over.iter().zip(&next.leaves).zip(&w.leaves) {
             let t = self.spread_like(&leaf.value, &own.value, goal.span)?;
+            let t = self.at_turn(turn.as_ref(), &t, &own.value, goal.span)?;
             outputs.push((Output::Param(*p), t.id));
         }
+        for (id, term) in std::mem::replace(&mut self.next_states, others) {
+            let now = self.state_value(id, goal.span);
+            let next = super::value::Tensor { id: term, axes: now.axes.clone() };
+            let t = self.at_turn(turn.as_ref(), &next, &now, goal.span)?;
+            self.next_states.insert(id, t.id);
+        }
+        Ok(())
+    }
+
+    /// Is it the turn of what happens every so many steps?
+    fn turn(&mut self, every: &Expr, scope: &Rc<Scope>) -> Check<super::value::Tensor> {
+        let n = self.count_of(every, scope)?;
+        if n == 0 {
+            return fail(Diagnostic::error(Code::G0303, every.span, "every 0 steps is never"));
+        }
+        let t = self.step_number(every.span);
+        let n = self.constant(n as f64, Elem::Real, every.span);
+        let rest = self.map2(Fun::Mod, &t, &n, every.span)?;
+        let zero = self.constant(0.0, Elem::Real, every.span);
+        self.map2(Fun::Eq, &rest, &zero, every.span)
+    }
+
+    /// The next value at its turn, else the value now.
+    fn at_turn(
+        &mut self,
+        turn: Option<&super::value::Tensor>,
+        next: &super::value::Tensor,
+        now: &super::value::Tensor,
+        span: Span,
+    ) -> Check<super::value::Tensor> {
+        let Some(turn) = turn else { return Ok(next.clone()) };
+        let (next, axes) = self.align(now, next, (span, span))?;
+        Ok(self.map_aligned(Fun::Select, &[turn.clone(), next, now.clone()], axes, span))
+    }
+
+    /// `every k steps { p' = ... }`: next values of states and parameters at their turn.
+    fn every_lines(
+        &mut self,
+        body: &[TrainStmt],
+        scope: &Rc<Scope>,
+        outputs: &mut Vec<(Output, crate::program::TermId)>,
+    ) -> Check<()> {
+        for stmt in body {
+            let TrainStmt::Every { steps, body, .. } = stmt else { continue };
+            let turn = self.turn(steps, scope)?;
+            let inner = Scope::inside(scope);
+            for stmt in body {
+                match stmt {
+                    Stmt::Let(l) if l.targets.len() == 1 && l.targets[0].primed => {
+                        self.every_line(l, &turn, &inner, outputs)?;
+                    }
+                    other => self.stmt(other, &inner)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn every_line(
+        &mut self,
+        l: &crate::ast::Let,
+        turn: &super::value::Tensor,
+        scope: &Rc<Scope>,
+        outputs: &mut Vec<(Output, crate::program::TermId)>,
+    ) -> Check<()> {
+        let (name, span) = (&l.targets[0].name, l.value.span);
+        let now = self.eval(&name_expr(name), scope)?;
+        let v = self.let_value(l, scope)?;
+        let (Value::Tensor(now), next) = (now, self.tensor(&v, span)?) else {
+            return fail(Diagnostic::error(
+                Code::G0107,
+                name.span,
+                format!("`{}` is neither a state nor a parameter", name.name),
+            ));
+        };
+        let next = self.spread_like(&next, &now, span)?;
+        match self.unit.terms[now.id.index()].op {
+            Op::State(id) => {
+                // What another line gives as the next value holds at other steps.
+                let before = self.next_states.get(&id).copied().unwrap_or(now.id);
+                let before = super::value::Tensor { id: before, axes: now.axes.clone() };
+                let t = self.at_turn(Some(turn), &next, &before, span)?;
+                self.next_states.insert(id, t.id);
+            }
+            Op::Param(p) => {
+                let known = outputs.iter().position(|(o, _)| *o == Output::Param(p));
+                let before =
+                    super::value::Tensor { id: known.map_or(now.id, |k| outputs[k].1), axes: now.axes.clone() };
+                let t = self.at_turn(Some(turn), &next, &before, span)?;
+                match known {
+                    Some(k) => outputs[k].1 = t.id,
+                    None => outputs.push((Output::Param(p), t.id)),
+                }
+            }
+            _ => {
+                let message = format!("`{}` is neither a state nor a parameter", name.name);
+                return fail(Diagnostic::error(Code::G0107, name.span, message).hint("only these have next values"));
+            }
+        }
+        scope.set(format!("{}'", name.name), Value::Tensor(next));
         Ok(())
     }
 
@@ -472,8 +680,17 @@ impl<'a> Elab<'a> {
             };
             self.mode = mode;
             self.frames = vec![Frame { path: report.name.name.clone(), ..Frame::default() }];
-            let t = self.eval_tensor(&report.value, &scope)?;
+            let evaluated = self.in_pass(&report.name.name, |elab| elab.eval_tensor(&report.value, &scope));
             self.frames.clear();
+            self.active.clear();
+            self.open.clear();
+            let t = match evaluated {
+                Ok(t) => t,
+                Err(fault) => {
+                    self.faults.push(*fault);
+                    continue;
+                }
+            };
             let every = match &report.every {
                 None => None,
                 Some((n, unit)) => Some((self.count_of(n, &scope)?, unit.name.starts_with("epoch"))),
@@ -491,40 +708,9 @@ impl<'a> Elab<'a> {
     /// A trained net as a function of arrays, where the types of its arguments are known.
     fn net_function(&mut self, instance: &Rc<Instance>) -> Check<()> {
         self.mode = Mode { report: Some(None), ..Mode::default() };
-        let scope = Scope::inside(&self.globals.clone());
-        for (n, v) in &instance.net.statics {
-            scope.set(n.as_str(), v.clone());
-        }
-        let batch = self.unit.batch.expect("set when the block was opened");
         let mut pairs = Vec::new();
-        for param in &instance.net.decl.params {
-            let Some(ty) = &param.ty else { return Ok(()) };
-            let mut axes: Vec<Axis> = Vec::new();
-            for axis in &ty.axes {
-                let dim = match axis {
-                    TypeAxis::Rest(_) => batch,
-                    TypeAxis::Dim(e) | TypeAxis::Named(_, e) if matches!(&*e.kind, ExprKind::Name { name, .. } if name == "batch") => {
-                        batch
-                    }
-                    TypeAxis::Dim(e) | TypeAxis::Named(_, e) => {
-                        match self.eval(e, &scope).and_then(|v| self.dim(&v, e.span)) {
-                            Ok(d) => d,
-                            Err(_) => return Ok(()),
-                        }
-                    }
-                };
-                let ix = axes.iter().filter(|a| a.dim == dim).count() as u32;
-                axes.push(Axis { dim, ix });
-            }
-            let elem = match ty.elem.name.as_str() {
-                "real" => Elem::Real,
-                "bool" => Elem::Bool,
-                "int" => Elem::Int,
-                name => match self.unit.dims.iter().position(|d| d.name == name) {
-                    Some(d) => Elem::Index(DimId::new(d)),
-                    None => return Ok(()),
-                },
-            };
+        let Some(types) = self.called.get(&instance.path).cloned() else { return Ok(()) };
+        for (param, (_, Ty { elem, axes })) in instance.net.decl.params.iter().zip(types) {
             let name = format!("{}.{}", instance.path, param.name.name);
             self.unit.inputs.push(Input {
                 name,
@@ -545,7 +731,10 @@ impl<'a> Elab<'a> {
         if self.unit.params.len() != before {
             return Ok(());
         }
-        let outputs = vec![(Output::Value("value".to_string()), t.id)];
+        // The value's axes in the order that the user sees.
+        let ty = Ty { elem: self.elem(&t), axes: t.axes.clone() };
+        let value = self.ordered_term(Op::View(t.id), ty, instance.net.decl.span);
+        let outputs = vec![(Output::Value("value".to_string()), value)];
         self.unit.functions.push(Function { name: format!("net {}", instance.path), outputs });
         Ok(())
     }
@@ -588,6 +777,15 @@ impl<'a> Elab<'a> {
         self.unit.functions.push(Function { name: "check".to_string(), outputs });
         Ok(self.unit)
     }
+}
+
+fn name_expr(name: &crate::ast::Ident) -> Expr {
+    Expr { kind: Box::new(ExprKind::Name { name: name.name.clone(), primed: false }), span: name.span }
+}
+
+/// The name of a loss for its draws.
+fn goal_pass(number: usize) -> String {
+    format!("loss {number}")
 }
 
 /// The nearest scope of a train block's lines.

@@ -20,6 +20,7 @@ impl Elab<'_> {
             return Ok(v.clone());
         }
         let t = self.tensor(v, span)?;
+        let t = self.declared_order(t, ty, scope);
         let rest = ty.axes.iter().any(|a| matches!(a, TypeAxis::Rest(_)));
         let fixed = ty.axes.len() - usize::from(rest);
         if t.axes.len() < fixed || (!rest && t.axes.len() != fixed) {
@@ -51,6 +52,39 @@ impl Elab<'_> {
         }
         let t = self.expect_elem(t, ty, name, span, scope)?;
         Ok(Value::Tensor(t))
+    }
+
+    /// The tensor with its dims in the declared order, where the declaration names each of them that it fixes.
+    fn declared_order(&mut self, t: Tensor, ty: &TypeExpr, scope: &Rc<Scope>) -> Tensor {
+        let mut wanted = Vec::new();
+        for axis in &ty.axes {
+            if let TypeAxis::Dim(e) | TypeAxis::Named(_, e) = axis {
+                let known = match &*e.kind {
+                    ExprKind::Name { name, .. } => scope.get(name).or_else(|| {
+                        let fixed =
+                            self.unit.dims.iter().position(|d| d.name == *name && matches!(d.size, Size::Fixed(_)));
+                        fixed.filter(|_| !self.items.is_library(e.span.file)).map(|d| Value::Dim(DimId::new(d)))
+                    }),
+                    ExprKind::Number(n) => Some(Value::Num(*n)),
+                    _ => None,
+                };
+                match known.map(|v| self.dim(&v, e.span)) {
+                    Some(Ok(d)) => wanted.push(d),
+                    _ => return t,
+                }
+            }
+        }
+        let rest = ty.axes.iter().position(|a| matches!(a, TypeAxis::Rest(_)));
+        let place = |d: &DimId| t.axes.iter().filter(|a| a.dim == *d).copied().collect::<Vec<_>>();
+        let unique = |k: usize| place(&wanted[k]).len() == 1 && !wanted[..k].contains(&wanted[k]);
+        if !(0..wanted.len()).all(unique) || (rest.is_none() && wanted.len() != t.axes.len()) {
+            return t;
+        }
+        let split = rest.unwrap_or(wanted.len());
+        let mut axes: Vec<Axis> = wanted[..split].iter().map(|d| place(d)[0]).collect();
+        axes.extend(t.axes.iter().filter(|a| !wanted.contains(&a.dim)));
+        axes.extend(wanted[split..].iter().map(|d| place(d)[0]));
+        Tensor { id: t.id, axes }
     }
 
     fn origin(&self, mut d: Diagnostic, wanted: DimId, found: DimId) -> Diagnostic {

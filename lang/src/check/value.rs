@@ -54,6 +54,10 @@ pub struct Net {
 pub struct Instance {
     pub net: Net,
     pub path: String,
+    /// Neither in training nor advancing its states.
+    pub frozen: bool,
+    /// Other values in place of its parameters.
+    pub at: Vec<(ParamId, TermId)>,
 }
 
 /// A rule with its arguments.
@@ -68,6 +72,8 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub struct Objective {
     pub loss: Expr,
+    /// Names its draws.
+    pub pass: String,
     pub negated: bool,
     pub over: Vec<ParamId>,
 }

@@ -1,0 +1,103 @@
+//! Derivatives with respect to a value that was computed before: what depends on it is built again on a point.
+//! Law: the copy has the types of the original, and points inside it are points of its own.
+
+use super::Elab;
+use crate::diag::Span;
+use crate::print_program::operands;
+use crate::program::{At, Op, ParamId, PointId, TermId};
+use std::collections::BTreeMap;
+
+impl Elab<'_> {
+    /// Is it a parameter or a point, by which one may differentiate directly?
+    pub fn is_variable(&self, id: TermId) -> bool {
+        matches!(self.unit.terms[id.index()].op, Op::Param(_) | Op::Point(..))
+    }
+
+    /// Does `of` depend on the term, or on the parameter that it is?
+    pub fn depends(&self, of: TermId, on: TermId) -> bool {
+        let param = |id: TermId| match self.unit.terms[id.index()].op {
+            Op::Param(p) => Some(p),
+            _ => None,
+        };
+        let wanted: Option<ParamId> = param(on);
+        let mut seen = vec![false; of.index() + 1];
+        let mut open = vec![of];
+        while let Some(id) = open.pop() {
+            if std::mem::replace(&mut seen[id.index()], true) {
+                continue;
+            }
+            if id == on || (wanted.is_some() && param(id) == wanted) {
+                return true;
+            }
+            open.extend(operands(&self.unit.terms[id.index()].op));
+        }
+        false
+    }
+
+    /// `of` built again on a point with the value of `by`, and that point.
+    pub fn on_point(&mut self, of: TermId, by: TermId, span: Span) -> (TermId, TermId) {
+        let ty = self.ty(by).clone();
+        let point = self.point();
+        let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
+        let mut map = BTreeMap::from([(by, start)]);
+        let needed = self.below(of);
+        for id in (by.index() + 1..=of.index()).map(TermId::new).filter(|id| needed[id.index()]) {
+            let op = self.unit.terms[id.index()].op.clone();
+            if operands(&op).iter().any(|t| map.contains_key(t)) {
+                let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
+                let op = mapped(op, fresh, &|t| map.get(&t).copied().unwrap_or(t));
+                let term = self.unit.terms[id.index()].clone();
+                let new = self.ordered_term(op, term.ty, term.span);
+                map.insert(id, new);
+            }
+        }
+        (map.get(&of).copied().unwrap_or(of), start)
+    }
+
+    /// Which terms a term needs.
+    fn below(&self, of: TermId) -> Vec<bool> {
+        let mut needed = vec![false; of.index() + 1];
+        needed[of.index()] = true;
+        for k in (0..=of.index()).rev() {
+            if needed[k] {
+                for t in operands(&self.unit.terms[k].op) {
+                    needed[t.index()] = true;
+                }
+            }
+        }
+        needed
+    }
+}
+
+/// An operation with other operands.
+fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
+    let all = |ids: Vec<TermId>| ids.into_iter().map(to).collect::<Vec<_>>();
+    match op {
+        Op::Map(fun, args) => Op::Map(fun, all(args)),
+        Op::Reduce { red, axes, of, guard } => Op::Reduce { red, axes, of: to(of), guard: guard.map(to) },
+        Op::Read { of, at, otherwise } => {
+            let at = at.into_iter().map(|(axis, at)| match at {
+                At::Term(t) => (axis, At::Term(to(t))),
+                affine => (axis, affine),
+            });
+            Op::Read { of: to(of), at: at.collect(), otherwise: otherwise.map(to) }
+        }
+        Op::View(x) => Op::View(to(x)),
+        Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
+        Op::Stop(x) => Op::Stop(to(x)),
+        Op::Grad { of, wrt, axes, shared } => Op::Grad { of: to(of), wrt: to(wrt), axes, shared },
+        Op::Custom { value, inputs, cotangent, back } => {
+            Op::Custom { value: to(value), inputs: all(inputs), cotangent: to(cotangent), back: all(back) }
+        }
+        leaf @ (Op::Const(_)
+        | Op::Input(_)
+        | Op::Param(_)
+        | Op::State(_)
+        | Op::Hyper(_)
+        | Op::Step
+        | Op::Size(_)
+        | Op::Iota(_)
+        | Op::Random(..)
+        | Op::Run(..)) => leaf,
+    }
+}
