@@ -123,7 +123,7 @@ fn check(pass: &Pass, before: &Graph, after: &Graph, options: &CompileOptions) {
         return;
     }
     if let Err(fault) = after.verify() {
-        panic!("the pass `{}` broke a law: {fault}\nbefore:\n{before:?}\nafter:\n{after:?}", pass.name);
+        panic!("the pass `{}` broke a law: {fault}\nbefore:\n{before}\nafter:\n{after}", pass.name);
     }
 }
 

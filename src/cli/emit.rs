@@ -30,9 +30,9 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
             let compile = CompileOptions { double: options.double || unit.double, ..options.compile };
             let stages = model.stages(&unit, function, &compile);
             match stage {
-                "graph:built" => format!("{:?}", stages.built),
-                "graph:differentiated" => format!("{:?}", stages.differentiated),
-                "graph" | "graph:rewritten" => format!("{:?}", stages.rewritten),
+                "graph:built" => stages.built.to_string(),
+                "graph:differentiated" => stages.differentiated.to_string(),
+                "graph" | "graph:rewritten" => stages.rewritten.to_string(),
                 "plan" => stages.plan.to_string(),
                 "clif" => gannet::compiler::emit::cpu::clif(&stages.plan),
                 _ => gannet::compiler::emit::wgsl::emit(&stages.plan),
