@@ -5,7 +5,7 @@ use gannet_compiler::emit::cpu::{Compiled, Context, compile};
 use gannet_compiler::graph::{Red, Tables};
 use gannet_compiler::plan::*;
 use gannet_lang::diag::Span;
-use gannet_lang::program::{Axis, Dim, DimId, Fun, Hyper, HyperId, InputId, Size};
+use gannet_lang::program::{Axis, Dim, DimId, Dist, Fun, Hyper, HyperId, InputId, SiteId, Size};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,7 +37,12 @@ impl Builder {
         ValueId::new(self.scope.values.len() - 1)
     }
 
-    fn looped(&mut self, dim: u32, mode: Mode, body: impl FnOnce(&mut Builder, LoopId) -> (Vec<Stmt>, Vec<Acc>)) -> Loop {
+    fn looped(
+        &mut self,
+        dim: u32,
+        mode: Mode,
+        body: impl FnOnce(&mut Builder, LoopId) -> (Vec<Stmt>, Vec<Acc>),
+    ) -> Loop {
         let id = LoopId::new(self.scope.loops.len());
         self.scope.loops.push(format!("i{}", id.0));
         let (body, accs) = body(self, id);
@@ -209,7 +214,13 @@ fn bench_adam(n: usize, runs: usize, code: &Compiled) {
     if n > 1 << 20 {
         let (a, b) = (best(runs, || on_two_threads(n, jit)), best(runs, || on_two_threads(n, hand)));
         let rate = |t: f64| 28.0 * n as f64 / t;
-        println!("adam {n}, two threads: code {:.2} ms ({:.1} GB/s), Rust {:.2} ms ({:.1} GB/s)", a / 1e6, rate(a), b / 1e6, rate(b));
+        println!(
+            "adam {n}, two threads: code {:.2} ms ({:.1} GB/s), Rust {:.2} ms ({:.1} GB/s)",
+            a / 1e6,
+            rate(a),
+            b / 1e6,
+            rate(b)
+        );
     }
 }
 
@@ -234,6 +245,41 @@ fn bench_pointwise(fun: Fun, by_hand: fn(f32) -> f32) {
         std::hint::black_box(&y);
     });
     println!("{fun:?}: code {:.3} ns, Rust {:.3} ns an entry", a / n as f64, b / n as f64);
+}
+
+/// `y[i] = a draw`.
+fn draws(dist: Dist) -> Plan {
+    let mut b = Builder::new(1, 0);
+    let y = b.buffer(&[0]);
+    let outer = b.looped(0, Mode::Vector, |b, i| {
+        let mut s = vec![];
+        let e = at(&[(i, Extent::constant(1))]);
+        let v = b.put(&mut s, Inst::Random(dist, SiteId(0), e.clone()));
+        s.push(Stmt::Store(y, e, v));
+        (s, vec![])
+    });
+    b.finish(outer)
+}
+
+fn bench_draws() {
+    for dist in [Dist::Uniform, Dist::Normal] {
+        let code = compile(&draws(dist));
+        let n = 4096usize;
+        let mut y = vec![0f32; n];
+        let pointers = [y.as_mut_ptr().cast::<u8>()];
+        let sizes = [n as i64];
+        let context = Context::new(&pointers, &sizes, &[], 1.0, 0);
+        let call = code.traversal(0).expect("a traversal has code");
+        // SAFETY: the buffer holds n entries.
+        let a = best(500, || unsafe { call(&context, 0, n as i64) });
+        let b = best(100, || {
+            y.iter_mut()
+                .enumerate()
+                .for_each(|(k, y)| *y = gannet_compiler::philox::draw(dist, 0, 0, 1, k as u64) as f32);
+            std::hint::black_box(&y);
+        });
+        println!("{dist:?}: code {:.3} ns, one by one {:.3} ns a draw", a / n as f64, b / n as f64);
+    }
 }
 
 fn softmax_by_hand(x: &[f32], y: &mut [f32], m: usize) {
@@ -274,6 +320,9 @@ fn main() {
     bench_pointwise(Fun::Sigmoid, |x| 1.0 / (1.0 + (-x).exp()));
     bench_pointwise(Fun::Log, f32::ln);
     bench_pointwise(Fun::Softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p());
+    // The host's hyperbolic tangent costs what an error function does.
+    bench_pointwise(Fun::Erf, f32::tanh);
+    bench_draws();
     let code = compiled("softmax", &softmax());
     for m in [10, 64, 1000] {
         bench_softmax(100, m, &code);

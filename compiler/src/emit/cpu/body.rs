@@ -205,7 +205,7 @@ impl<'a> Lower<'a> {
             Inst::Counter(l) => self.counter_value(*l, kind),
             Inst::Size(d) => {
                 let n = self.size(*d);
-                let v = self.from_i64(n, kind);
+                let v = self.convert_i64(n, kind);
                 Val { v, vector: false }
             }
             Inst::Hyper(h) => {
@@ -233,7 +233,7 @@ impl<'a> Lower<'a> {
         if self.real == types::F32 { self.b.ins().fdemote(types::F32, x) } else { x }
     }
 
-    pub fn from_i64(&mut self, n: Value, kind: Kind) -> Value {
+    pub fn convert_i64(&mut self, n: Value, kind: Kind) -> Value {
         match kind {
             Kind::Real => self.b.ins().fcvt_from_sint(self.real, n),
             Kind::Int => self.b.ins().ireduce(types::I32, n),
@@ -268,15 +268,30 @@ impl<'a> Lower<'a> {
         let seed = self.context_field(32, types::I64);
         let number = self.b.ins().iconst(types::I32, number as i64);
         let site = self.b.ins().iconst(types::I32, i64::from(site));
-        let vector = self.is_vector_address(at);
-        let count = if vector { LANES } else { 1 };
+        let head = [number, seed, site, step];
+        if self.lane_stride(at) == Some(1) {
+            return self.random_lanes(&head, at);
+        }
+        let count = if self.is_vector_address(at) { LANES } else { 1 };
         let mut lanes = Vec::new();
         for lane in 0..count {
             let entry = self.entry_number(at, lane);
-            let x = self.call("gannet_random", &[number, seed, site, step, entry], types::F64);
+            let args = [&head[..], &[entry]].concat();
+            let x = self.call("gannet_random", &args, types::F64);
             lanes.push(self.demote(x));
         }
         self.gather_lanes(&lanes, self.real)
+    }
+
+    /// Draws of neighbouring entries come from one call, through a place on the stack.
+    fn random_lanes(&mut self, head: &[Value], at: &Address) -> Val {
+        let slot = ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, 16, 4);
+        let slot = self.b.create_sized_stack_slot(slot);
+        let to = self.b.ins().stack_addr(types::I64, slot, 0);
+        let first = self.entry_number(at, 0);
+        let args = [head, &[first, to]].concat();
+        self.host_call("gannet_random_lanes", &args, None);
+        Val { v: self.b.ins().load(types::F32X4, Self::flags(), to, 0), vector: true }
     }
 
     /// One value of several lanes.
@@ -291,23 +306,27 @@ impl<'a> Lower<'a> {
         Val { v, vector: true }
     }
 
-    /// Calls a host function.
+    /// The result of a host function.
     pub fn call(&mut self, name: &'static str, args: &[Value], result: Type) -> Value {
+        let call = self.host_call(name, args, Some(result));
+        self.b.inst_results(call)[0]
+    }
+
+    fn host_call(&mut self, name: &'static str, args: &[Value], result: Option<Type>) -> ir::Inst {
         use cranelift_module::{Linkage, Module};
         let func = match self.host.get(name) {
             Some(f) => *f,
             None => {
                 let mut signature = self.module.make_signature();
                 signature.params = args.iter().map(|a| ir::AbiParam::new(self.b.func.dfg.value_type(*a))).collect();
-                signature.returns = vec![ir::AbiParam::new(result)];
+                signature.returns = result.into_iter().map(ir::AbiParam::new).collect();
                 let id = self.module.declare_function(name, Linkage::Import, &signature).expect("one signature a name");
                 let f = self.module.declare_func_in_func(id, self.b.func);
                 self.host.insert(name, f);
                 f
             }
         };
-        let call = self.b.ins().call(func, args);
-        self.b.inst_results(call)[0]
+        self.b.ins().call(func, args)
     }
 }
 

@@ -53,6 +53,23 @@ extern "C" fn random(dist: i32, seed: i64, site: i32, step: i32, entry: i64) -> 
     philox::draw(DISTS[dist as usize], seed as u64, site as u32, step as u32, entry as u64)
 }
 
+/// Four draws of neighbouring entries, rounded to f32 where `to` points.
+///
+/// # Safety
+/// `to` has room for four f32.
+unsafe extern "C" fn random_lanes(
+    dist: i32,
+    seed: i64,
+    site: i32,
+    step: i32,
+    first: i64,
+    to: *mut [f32; philox::LANES],
+) {
+    let all = philox::draws(DISTS[dist as usize], seed as u64, site as u32, step as u32, first as u64);
+    // SAFETY: as the caller promises.
+    unsafe { to.write_unaligned(all.map(|x| x as f32)) };
+}
+
 /// Distributions by the number that compiled code hands over.
 pub const DISTS: [Dist; 5] = [Dist::Normal, Dist::Uniform, Dist::Rademacher, Dist::Gumbel, Dist::Exponential];
 
@@ -65,6 +82,7 @@ pub fn symbols() -> Vec<(&'static str, *const u8)> {
         ("gannet_floor_div", floor_div as *const u8),
         ("gannet_floor_mod", floor_mod as *const u8),
         ("gannet_random", random as *const u8),
+        ("gannet_random_lanes", random_lanes as *const u8),
     ]);
     all
 }

@@ -206,8 +206,9 @@ impl Lower<'_> {
     fn across_lanes(&mut self, partial: &[Running], result: &[Running]) {
         for (r, into) in partial.iter().zip(result) {
             let v = self.b.use_var(r.value);
-            let lanes: Vec<Val> =
-                (0..LANES).map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false }).collect();
+            let lanes: Vec<Val> = (0..LANES)
+                .map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false })
+                .collect();
             let low = self.combine(r.red, r.kind, lanes[0], lanes[2]);
             let high = self.combine(r.red, r.kind, lanes[1], lanes[3]);
             let all = self.combine(r.red, r.kind, low, high);

@@ -34,7 +34,7 @@ impl Lower<'_> {
         self.b.ins().bitcast(Self::whole(vector), little(), x)
     }
 
-    fn from_bits(&mut self, x: Value, vector: bool) -> Value {
+    fn float_of_bits(&mut self, x: Value, vector: bool) -> Value {
         self.b.ins().bitcast(Self::float(vector), little(), x)
     }
 
@@ -80,7 +80,7 @@ impl Lower<'_> {
         let biased = self.b.ins().iadd(n, bias);
         let shift = self.b.ins().iconst(types::I32, 23);
         let power = self.b.ins().ishl(biased, shift);
-        self.from_bits(power, vector)
+        self.float_of_bits(power, vector)
     }
 
     /// At most 2 ulp off; 0 and infinity beyond the range, NaN stays NaN.
@@ -115,7 +115,7 @@ impl Lower<'_> {
         let e = self.b.ins().sshr(away, shift);
         let back = self.b.ins().ishl(e, shift);
         let mantissa = self.b.ins().isub(bits, back);
-        let m = self.from_bits(mantissa, vector);
+        let m = self.float_of_bits(mantissa, vector);
         let e = self.b.ins().fcvt_from_sint(Self::float(vector), e);
         let e = self.b.ins().fadd(e, extra);
         let one = self.num(1.0, vector);
@@ -212,11 +212,41 @@ impl Lower<'_> {
         let e = self.fma(power, y, base);
         let below = self.b.ins().fadd(e, two);
         let y = self.b.ins().fdiv(e, below);
+        self.signed_as(y, x, vector)
+    }
+
+    /// At most 3 ulp off: an odd polynomial below 1, `1 - exp(-x^2) q(1 / (1 + |x| / 2))` above, which is 1 from 4 on.
+    pub fn erf(&mut self, x: Value, vector: bool) -> Value {
+        let square = self.b.ins().fmul(x, x);
+        let p = self.polynomial(square, &ERF_NEAR, vector);
+        let near = self.b.ins().fmul(p, x);
+        let (one, half) = (self.num(1.0, vector), self.num(0.5, vector));
+        let magnitude = self.b.ins().fabs(x);
+        let (bound, zero) = (self.num(4.0, vector), self.num(0.0, vector));
+        let over = self.b.ins().fcmp(FloatCC::LessThan, bound, magnitude);
+        let kept = self.pick(over, bound, magnitude, vector);
+        let below = self.fma(kept, half, one);
+        let t = self.b.ins().fdiv(one, below);
+        let q = self.polynomial(t, &ERF_FAR, vector);
+        let square = self.b.ins().fmul(kept, kept);
+        let minus = self.b.ins().fsub(zero, square);
+        let (n, y) = self.reduced(minus, vector);
+        let power = self.power(n, 0, vector);
+        let e = self.fma(power, y, power);
+        let rest = self.b.ins().fmul(e, q);
+        let far = self.b.ins().fsub(one, rest);
+        let far = self.signed_as(far, x, vector);
+        let close = self.b.ins().fcmp(FloatCC::LessThan, magnitude, one);
+        self.pick(close, near, far, vector)
+    }
+
+    /// A positive number with the sign of another.
+    fn signed_as(&mut self, y: Value, x: Value, vector: bool) -> Value {
         let sign = self.whole_const(0x8000_0000, vector);
         let (bits, y) = (self.bits(x, vector), self.bits(y, vector));
         let bits = self.b.ins().band(bits, sign);
         let y = self.b.ins().bor(y, bits);
-        self.from_bits(y, vector)
+        self.float_of_bits(y, vector)
     }
 
     /// `max(x, 0) + log(1 + exp(-|x|))`, at most 4 ulp off. With e = exp(-|x|) at most 1, the logarithm is
@@ -244,8 +274,38 @@ const LN2_HIGH: f64 = 0.693_145_751_953_125;
 const LN2_LOW: f64 = 1.428_606_765_330_187e-6;
 
 /// `(exp(r) - 1 - r) / r^2` for |r| <= ln(2) / 2, interpolated at Chebyshev's nodes: relative error of exp 8e-10.
-const EXP: [f64; 6] =
-    [0.5, 0.166_666_671_633_720_4, 0.041_666_463_017_463_684, 0.008_333_310_484_886_17, 0.001_393_382_088_281_214_2, 0.000_198_911_802_726_796_76];
+const EXP: [f64; 6] = [
+    0.5,
+    0.166_666_671_633_720_4,
+    0.041_666_463_017_463_684,
+    0.008_333_310_484_886_17,
+    0.001_393_382_088_281_214_2,
+    0.000_198_911_802_726_796_76,
+];
 
 /// `(atanh(s) - s) / s^3` in powers of s^2 <= 1/9, interpolated likewise.
-const ATANH: [f64; 5] = [0.3333333432674408, 0.19999852776527405, 0.14296209812164307, 0.10852771252393723, 0.11614831537008286];
+const ATANH: [f64; 5] =
+    [0.3333333432674408, 0.19999852776527405, 0.14296209812164307, 0.10852771252393723, 0.11614831537008286];
+
+/// `erf(x) / x` in powers of x^2 <= 1, interpolated likewise.
+const ERF_NEAR: [f64; 7] = [
+    1.128_379_106_521_606_4,
+    -0.376_126_259_565_353_4,
+    0.112_835_943_698_883_06,
+    -0.026_854_211_464_524_27,
+    0.005_189_087_241_888_046,
+    -0.000_801_686_430_349_946,
+    0.000_078_758_748_713_880_78,
+];
+
+/// `erfc(x) exp(x^2)` in powers of `1 / (1 + x / 2)` for x in 1..4, interpolated likewise.
+const ERF_FAR: [f64; 8] = [
+    -0.000_164_236_393_175_087_88,
+    0.285_061_627_626_419_07,
+    0.258_751_362_562_179_57,
+    0.351_030_319_929_122_9,
+    -0.110_208_295_285_701_75,
+    0.571_265_161_037_445_1,
+    -0.476_525_276_899_337_77,
+    0.120_852_433_145_046_23,
+];

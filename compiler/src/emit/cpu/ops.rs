@@ -194,6 +194,7 @@ impl<'a> Lower<'a> {
             Fun::Tanh if f32s => self.tanh(x[0], vector),
             Fun::Sigmoid if f32s => self.sigmoid(x[0], vector),
             Fun::Softplus if f32s => self.softplus(x[0], vector),
+            Fun::Erf if f32s => self.erf(x[0], vector),
             _ => return None,
         })
     }

@@ -111,7 +111,7 @@ impl Lower<'_> {
     }
 
     /// By how many entries the address moves from lane to lane, if always by the same constant.
-    fn lane_stride(&self, at: &Address) -> Option<i64> {
+    pub fn lane_stride(&self, at: &Address) -> Option<i64> {
         let mut stride = 0;
         for (i, c, e) in &at.terms {
             match i {

@@ -171,7 +171,8 @@ fn leaves() {
             body.push(Stmt::Store(out, at(&[(i, one())]), sum));
             body.push(Stmt::Store(ints, at(&[(i, one())]), whole));
             for (k, dist) in super::super::host::DISTS.into_iter().enumerate() {
-                let entry = Address { terms: vec![(Index::Loop(i), 3, one())], offset: vec![(k as i64, one())] };
+                let apart = [1, 3][k % 2];
+                let entry = Address { terms: vec![(Index::Loop(i), apart, one())], offset: vec![(k as i64, one())] };
                 let x = b.put(&mut body, Kind::Real, Inst::Random(dist, SiteId(k as u32), entry));
                 let drawn = b.buffer(Kind::Real, &[0]);
                 body.push(Stmt::Store(drawn, at(&[(i, one())]), x));
