@@ -2,6 +2,9 @@
 //! Law: what the book shows as right is accepted, and what it shows as wrong is refused with the code it names.
 //!
 //! ` ```gannet ` is a whole program, ` ```gannet,G0203 ` one that gives this code, and ` ```gannet,fragment ` is only shown.
+//! ` ```text,emit STAGE [FROM TO] ` holds what `gannet emit STAGE` prints for the page's program, from the first line that
+//! starts with FROM to the line before the next one that starts with TO (`·` stands for a blank). `GANNET_BLESS=1` renews
+//! these blocks.
 
 use gannet_lang::check::{Loader, Options, check};
 use gannet_lang::diag::{Code, Diagnostics, Sources};
@@ -157,5 +160,62 @@ fn examples_are_accepted() {
             let (sources, found) = findings(&path.display().to_string(), &read(&path));
             assert!(found.0.is_empty(), "{}", gannet_lang::render::render(&sources, &found, false));
         }
+    }
+}
+
+/// What `gannet emit` prints of a file.
+fn emitted(stage: &str, file: &Path) -> String {
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_gannet")).args(["emit", stage]).arg(file).output();
+    let run = run.expect("the command starts");
+    assert!(run.status.success(), "emit {stage}: {}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).expect("dumps are text")
+}
+
+/// The lines from the first that starts with `from` to the one before the next that starts with `to`.
+fn excerpt(text: &str, from: &str, to: &str) -> String {
+    let (from, to) = (from.replace('·', " "), to.replace('·', " "));
+    let lines: Vec<&str> = text.lines().skip_while(|l| !l.starts_with(&from)).collect();
+    let end = lines.iter().skip(1).position(|l| l.starts_with(&to)).map_or(lines.len(), |k| k + 1);
+    lines[..end].join("\n")
+}
+
+/// The page with its dumps as they are now.
+fn with_dumps(page: &str, file: &Path) -> String {
+    let mut out = String::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        out.push('\n');
+        let Some(what) = line.strip_prefix("```text,emit ") else { continue };
+        let old: Vec<&str> = lines.by_ref().take_while(|l| *l != "```").collect();
+        let words: Vec<&str> = what.split(' ').collect();
+        // The intermediate form of machine code differs from one kind of processor to another.
+        let elsewhere = words[0] == "clif" && !cfg!(target_arch = "x86_64");
+        let text = match words[..] {
+            _ if elsewhere => old.join("\n"),
+            [stage, from, to] => excerpt(&emitted(stage, file), from, to),
+            [stage] => emitted(stage, file),
+            _ => panic!("`{line}`: a stage, or a stage with FROM and TO"),
+        };
+        out.push_str(text.trim_end());
+        out.push_str("\n```\n");
+    }
+    out
+}
+
+/// The chapter that follows one program shows what the compiler prints.
+#[test]
+fn dumps_are_real() {
+    let path = root().join("book/src/inside/levels.md");
+    let page = read(&path);
+    let program = blocks(&page).into_iter().find(|b| b.kind == "gannet").expect("the chapter has a program");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("side.gnt");
+    std::fs::write(&file, program.text).expect("the folder can be written");
+    let now = with_dumps(&page, &file);
+    if std::env::var_os("GANNET_BLESS").is_some() {
+        std::fs::write(&path, now).expect("the page can be written");
+    } else {
+        assert_eq!(page, now, "dumps of {} are not what is printed now; GANNET_BLESS=1 renews them", path.display());
     }
 }
