@@ -216,6 +216,7 @@ fn dumps_are_real() {
     if std::env::var_os("GANNET_BLESS").is_some() {
         std::fs::write(&path, now).expect("the page can be written");
     } else {
-        assert_eq!(page, now, "dumps of {} are not what is printed now; GANNET_BLESS=1 renews them", path.display());
+        let differs = page.lines().zip(now.lines()).find(|(a, b)| a != b);
+        assert!(page == now, "{}: {differs:?}; GANNET_BLESS=1 renews the dumps", path.display());
     }
 }
