@@ -255,10 +255,8 @@ impl Clusters {
         let size = |axes: &Axes| cx.graph.tables.entries(axes);
         let (before, after) = (size(&a.outer).min(size(&b.outer)), size(&outer));
         let tiny = a.work + b.work < SMALL;
-        let enough = after >= before || after >= PARALLEL || (tiny && (small || after >= 1.0));
-        // Loops over different axes that share little: together they only get in each other's way.
-        let waste = !small && !tiny && outer.is_empty() && !(a.outer.is_empty() && b.outer.is_empty());
-        if !enough || waste || self.detour(i, j) || self.detour(j, i) {
+        let enough = after >= before || after >= PARALLEL || (tiny && small);
+        if !enough || self.detour(i, j) || self.detour(j, i) {
             return false;
         }
         let merged = self.joined(&a, &b, outer);

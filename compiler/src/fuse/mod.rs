@@ -2,7 +2,7 @@
 //! and how their loops are nested.
 //! Law: the Plan computes, entry by entry, what the Graph says, whatever is fused.
 //!
-//! Steps: [`prepare`] rewrites what no kernel takes as it is; [`context`] decides what is stored and how;
+//! Steps: [`renames`] and [`prepare`] rewrite what no kernel takes as it is; [`context`] decides what is stored and how;
 //! [`cluster`] forms kernels and merges them; [`place`] finds memory and order; [`body`], [`traversal`] and
 //! [`product`] write the kernels; [`loops`] merges their loops and chooses what runs in lanes.
 
@@ -14,6 +14,7 @@ mod place;
 mod prepare;
 mod product;
 mod refs;
+mod renames;
 #[cfg(test)]
 mod tests;
 mod traversal;

@@ -5,12 +5,15 @@
 use super::cluster::{Cluster, Clusters, Kind};
 use super::context::Context;
 use super::refs::Stored;
+use crate::graph::Op;
 use crate::plan::{BufferId, Home, Inst, Kernel, Plan, Stmt, overwrites_early};
 use gannet_lang::program::{Axis, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Inside a kernel, an entry that costs less is computed again rather than stored.
 const CHEAP: f64 = 24.0;
+/// The same for a reduction, whose operands are computed again as well.
+const SHORT: f64 = 4.0;
 
 /// The plan of the clusters.
 pub(super) fn schedule(cx: Context, clusters: Clusters) -> Plan {
@@ -53,7 +56,9 @@ impl Schedule<'_> {
                     let full = self.clusters.refs[u].iter().filter(|r| r.stored == root).all(|r| r.full);
                     full && at_entry.get(u).copied().unwrap_or(true)
                 });
-                if entry || self.cx.cost[root.node().index()] <= CHEAP {
+                let reduction = matches!(self.cx.graph.node(root.node()).op, Op::Reduce(..) | Op::Contract(_));
+                let limit = if reduction { SHORT } else { CHEAP };
+                if entry || self.cx.cost[root.node().index()] <= limit {
                     at_entry.insert(root, entry);
                     self.cx.place.remove(&root);
                     self.cx.targets.remove(&root);

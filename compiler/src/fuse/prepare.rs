@@ -40,11 +40,20 @@ pub(super) fn parts(graph: &Graph, summed: &[Axis], a: &[Axis], b: &[Axis]) -> O
 
 /// The graph that is lowered.
 pub(super) fn prepare(graph: &Graph) -> Graph {
-    graph.rebuild(|new, _, node, args| match &node.op {
+    super::renames::push_renames(graph).rebuild(|new, _, node, args| match &node.op {
+        Op::Map(Fun::Gt) => positive(new, args),
         Op::Contract(axes) => contract(new, axes, args),
         Op::Fiber { red, at, over } if !over.is_empty() => fiber(new, *red, at, over, args),
         op => new.add(op.clone(), args.iter().copied()),
     })
+}
+
+/// `z > 0`, read off `max(z, 0)` where that is computed anyway: then `z` itself need not be kept.
+fn positive(g: &mut Graph, args: &[NodeId]) -> NodeId {
+    let (z, zero) = (args[0], args[1]);
+    let rectified = [[z, zero], [zero, z]].iter().find_map(|x| g.find(&Op::Map(Fun::Max), x));
+    let z = rectified.filter(|_| g.as_num(zero) == Some(0.0)).unwrap_or(z);
+    g.add(Op::Map(Fun::Gt), [z, zero])
 }
 
 /// Groups the factors in two where a contraction is the result, and sums first what only one of them has.

@@ -2,9 +2,10 @@
 
 use super::{LowerOptions, lower};
 use crate::graph::Tables;
-use crate::plan::Plan;
+use crate::plan::{BufferId, Home, Kernel, Loop, Mode, Plan, Stmt};
 use gannet_lang::check::{Loader, Options, check};
 use gannet_lang::diag::Sources;
+use gannet_lang::program::Output;
 use std::sync::Arc;
 
 struct Library;
@@ -49,10 +50,88 @@ train mlp(lr = 1e-3) on images {
 }
 "#;
 
+/// Forward three products and the loss, backward two for the layers below, three whose tiles update their weights, and
+/// the sums of two large biases; loss, its gradient and the small bias are one kernel.
 #[test]
 fn training_step_of_a_perceptron() {
     let plan = plan(MLP, "step");
+    let products = plan.kernels.iter().filter(|k| matches!(k, Kernel::Contraction(_))).count();
+    assert_eq!((plan.kernels.len(), products), (11, 8), "{plan}");
+    let moved = |(o, b): &(Output, BufferId)| match (o, &plan.buffer(*b).home) {
+        (Output::Param(p), Home::Param(q)) => p != q,
+        (Output::State(s), Home::State(t)) => s != t,
+        (Output::Loss, home) => *home != Home::Result,
+        _ => true,
+    };
+    assert_eq!(plan.outputs.iter().filter(|o| moved(o)).count(), 0, "all is updated in place:\n{plan}");
+}
 
-    plan.verify().unwrap();
-    assert!(plan.kernels.len() <= 15);
+/// One dim `n` of 10 million and one of 1000, a parameter over each, `body` in between.
+fn task(body: &str) -> String {
+    format!("dim n = 10000000\ndim row = 4096\ndim column = 256\n{body}")
+}
+
+fn kernels(body: &str) -> Plan {
+    plan(&task(body), "step")
+}
+
+/// The loops of a traversal that run in lanes, outermost first, with their depth.
+fn lanes(l: &Loop, depth: usize, found: &mut Vec<usize>) {
+    if l.mode == Mode::Vector {
+        found.push(depth);
+    }
+    for s in &l.body {
+        if let Stmt::Loop(inner) = s {
+            lanes(inner, depth + 1, found);
+        }
+    }
+}
+
+fn lanes_of(plan: &Plan, kernel: usize) -> Vec<usize> {
+    let Kernel::Traversal(t) = &plan.kernels[kernel] else { panic!("a traversal:\n{plan}") };
+    let mut found = Vec::new();
+    lanes(&t.outer, 0, &mut found);
+    found
+}
+
+#[test]
+fn adam_on_one_tensor_is_one_flat_loop() {
+    let plan = kernels(
+        "train t(lr = 1e-3) {\n param w: real[row, column] = 1\n minimize sum[row, column](w^2) over w by adam(lr)\n steps 1\n}",
+    );
+    let updates: Vec<usize> =
+        (0..plan.kernels.len()).filter(|k| plan.kernels[*k].name().contains("adam")).collect();
+    assert_eq!(updates.len(), 1, "{plan}");
+    assert_eq!(lanes_of(&plan, updates[0]), [0], "{plan}");
+}
+
+/// The plan of a net on a batch.
+fn net(body: &str) -> Plan {
+    let text = format!(
+        "dim column = 256\ndata d from \"d.csv\" {{\n x: real[column] = columns 0..256\n}}\n\
+         net f(x: real[batch, column]) -> real[batch, column] {{\n{body}\n}}\n\
+         train t(lr = 1) on d {{\n net n = f\n minimize sum[column](n(x)^2) over n by sgd(lr)\n batch 256\n epochs 1\n}}"
+    );
+    plan(&text, "net n")
+}
+
+#[test]
+fn normalizations_are_one_kernel_each() {
+    let softmax = net(" softmax[column](x)");
+    assert_eq!(softmax.kernels.len(), 1, "{softmax}");
+    assert_eq!(lanes_of(&softmax, 0), [1, 1, 1], "{softmax}");
+    let layernorm = net(" layernorm()(x)");
+    assert_eq!(layernorm.kernels.len(), 1, "{layernorm}");
+}
+
+#[test]
+fn a_long_sum_is_split() {
+    let plan = plan("dim n = 10000000\ntask t {\n x ~ normal[n]\n report total = sum[n](x)\n}", "report");
+    assert_eq!(plan.kernels.len(), 2, "{plan}");
+    assert!(plan.buffers.iter().any(|b| b.blocks.is_some()), "{plan}");
+}
+
+#[test]
+fn the_text_of_a_plan() {
+    insta::assert_snapshot!(net(" softmax[column](x)"));
 }

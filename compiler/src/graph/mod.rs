@@ -178,6 +178,11 @@ impl Graph {
         id
     }
 
+    /// The node with that operation and operands, if there is one.
+    pub fn find(&self, op: &Op, args: &[NodeId]) -> Option<NodeId> {
+        self.known.get(&(op.clone(), args.iter().copied().collect::<Args>())).copied()
+    }
+
     /// Which nodes the outputs need.
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.len()];
