@@ -432,7 +432,15 @@ impl<'a, 'g> Builder<'a, 'g> {
     fn read(&mut self, id: NodeId, subst: &Subst, guarded: bool, env: &Env) -> ValueId {
         let node = self.cx.graph.node(id);
         let x = node.args[0];
-        let mut inner: Env = self.cx.graph.ty(x).axes.iter().filter(|a| subst.iter().all(|s| s.0 != **a)).map(|a| (*a, at(env, *a).clone())).collect();
+        let mut inner: Env = self
+            .cx
+            .graph
+            .ty(x)
+            .axes
+            .iter()
+            .filter(|a| subst.iter().all(|s| s.0 != **a))
+            .map(|a| (*a, at(env, *a).clone()))
+            .collect();
         let mut conditions: Vec<ValueId> = Vec::new();
         for (axis, to) in subst {
             let pos = self.index(to, &node.args, env);

@@ -222,7 +222,9 @@ impl Clusters {
             owners.sort();
             owners.dedup();
             for w in owners.windows(2) {
-                changed |= self.list[w[0]].is_some() && self.list[w[1]].is_some() && self.try_traversals(cx, w[0], w[1], false);
+                changed |= self.list[w[0]].is_some()
+                    && self.list[w[1]].is_some()
+                    && self.try_traversals(cx, w[0], w[1], false);
             }
         }
         changed

@@ -134,7 +134,14 @@ impl<'g> Context<'g> {
     }
 
     /// A new buffer.
-    pub fn buffer(&mut self, name: String, kind: Kind, axes: Vec<Axis>, blocks: Option<Blocks>, home: Home) -> BufferId {
+    pub fn buffer(
+        &mut self,
+        name: String,
+        kind: Kind,
+        axes: Vec<Axis>,
+        blocks: Option<Blocks>,
+        home: Home,
+    ) -> BufferId {
         self.buffers.push(Buffer { name, kind, axes, blocks, home });
         BufferId::new(self.buffers.len() - 1)
     }
@@ -321,9 +328,7 @@ impl<'g> Context<'g> {
                 _ if !self.stored[id.index()] => continue,
                 _ => {
                     let axes = &self.graph.ty(id).axes;
-                    let same = |order: &&Vec<Axis>| {
-                        order.len() == axes.len() && order.iter().all(|a| axes.contains(a))
-                    };
+                    let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
                     known.iter().find(same).cloned().unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]))
                 }
             };

@@ -103,9 +103,7 @@ fn reads(inst: &Inst, id: LoopId, dependent: &BTreeSet<ValueId>) -> bool {
 fn counted(body: &[Stmt], ids: &[LoopId]) -> bool {
     body.iter().any(|s| match s {
         Stmt::Let(_, Inst::Counter(l)) => ids.contains(l),
-        Stmt::Loop(l) => {
-            matches!(&l.range, Range::Block { outer, .. } if ids.contains(outer)) || counted(&l.body, ids)
-        }
+        Stmt::Loop(l) => matches!(&l.range, Range::Block { outer, .. } if ids.contains(outer)) || counted(&l.body, ids),
         _ => false,
     })
 }

@@ -110,9 +110,7 @@ struct Solved {
 
 /// The adjoint of an affine read as a sum of guarded reads, where each step of the read's form can be inverted.
 fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> NodeId {
-    let whole = |g: &mut Graph| {
-        g.add(Op::Fiber { red, at: at.clone(), over: over.clone() }, args.iter().copied())
-    };
+    let whole = |g: &mut Graph| g.add(Op::Fiber { red, at: at.clone(), over: over.clone() }, args.iter().copied());
     let affine = at.iter().all(|(_, to)| matches!(to, At::Affine { .. }));
     if !affine || matches!(red, Red::ArgMax | Red::ArgMin) {
         return whole(g);

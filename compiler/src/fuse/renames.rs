@@ -2,7 +2,7 @@
 //! that producer and user speak of the same axes.
 //! Law: only what a renaming alone uses is moved; nothing is computed twice.
 
-use crate::graph::{Args, Axes, Graph, NodeId, Op, sorted};
+use crate::graph::{Args, Axes, Graph, NodeId, Op, Red, sorted};
 use gannet_lang::program::{Axis, Fun};
 
 /// Old axis and new one.
@@ -23,7 +23,16 @@ pub(super) fn push_renames(graph: &Graph) -> Graph {
             let push = Push { old: graph, uses: &uses, map: &map };
             push.renamed(new, node.args[0], &names)
         });
-        let result = moved.unwrap_or_else(|| new.add(node.op.clone(), args.iter().copied()));
+        let result = moved.unwrap_or_else(|| match &node.op {
+            Op::Reduce(red, axes) => reduce(new, *red, axes, args[0]),
+            // Operands that stand for a set are sorted anew, since their ids may have changed places.
+            op @ (Op::Map(Fun::Add | Fun::Mul) | Op::Contract(_)) => {
+                let mut args: Args = args.iter().copied().collect();
+                args.sort();
+                new.add(op.clone(), args)
+            }
+            op => new.add(op.clone(), args.iter().copied()),
+        });
         map[id.index()] = result;
         result
     })
@@ -36,6 +45,27 @@ fn names_of(op: &Op) -> Option<Names> {
     let names = names?;
     let targets = sorted(names.iter().map(|n| n.1));
     (targets.len() == names.len()).then_some(names)
+}
+
+/// A reduction of a renamed operand reduces the operand's own axes where their names are free, so that the same
+/// reduction under two names is one node.
+fn reduce(g: &mut Graph, red: Red, axes: &Axes, x: NodeId) -> NodeId {
+    let node = g.node(x).clone();
+    let Some(names) = names_of(&node.op) else { return g.add(Op::Reduce(red, axes.clone()), [x]) };
+    // A target that the operand has as well makes a diagonal.
+    let diagonal = |b: &Axis| g.ty(node.args[0]).has(*b) && names.iter().all(|n| n.0 != *b);
+    if names.iter().any(|n| diagonal(&n.1)) {
+        return g.add(Op::Reduce(red, axes.clone()), [x]);
+    }
+    let free = |n: &(Axis, Axis)| axes.contains(&n.1) && !node.ty.has(n.0);
+    let kept: Names = names.iter().filter(|n| !free(n)).copied().collect();
+    let back = |b: &Axis| names.iter().find(|n| free(n) && n.1 == *b).map_or(*b, |n| n.0);
+    if kept.len() == names.len() {
+        return g.add(Op::Reduce(red, axes.clone()), [x]);
+    }
+    let axes = sorted(axes.iter().map(back));
+    let base = g.rename(node.args[0], &kept);
+    reduce(g, red, &axes, base)
 }
 
 struct Push<'a> {

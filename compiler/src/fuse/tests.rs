@@ -99,8 +99,7 @@ fn adam_on_one_tensor_is_one_flat_loop() {
     let plan = kernels(
         "train t(lr = 1e-3) {\n param w: real[row, column] = 1\n minimize sum[row, column](w^2) over w by adam(lr)\n steps 1\n}",
     );
-    let updates: Vec<usize> =
-        (0..plan.kernels.len()).filter(|k| plan.kernels[*k].name().contains("adam")).collect();
+    let updates: Vec<usize> = (0..plan.kernels.len()).filter(|k| plan.kernels[*k].name().contains("adam")).collect();
     assert_eq!(updates.len(), 1, "{plan}");
     assert_eq!(lanes_of(&plan, updates[0]), [0], "{plan}");
 }
@@ -110,7 +109,7 @@ fn net(body: &str) -> Plan {
     let text = format!(
         "dim column = 256\ndata d from \"d.csv\" {{\n x: real[column] = columns 0..256\n}}\n\
          net f(x: real[batch, column]) -> real[batch, column] {{\n{body}\n}}\n\
-         train t(lr = 1) on d {{\n net n = f\n minimize sum[column](n(x)^2) over n by sgd(lr)\n batch 256\n epochs 1\n}}"
+         train t(lr = 1) on d {{\n net n = f\n param w: real[column] = 1\n minimize sum[column]((n(x) - w)^2) over w by sgd(lr)\n batch 256\n epochs 1\n}}"
     );
     plan(&text, "net n")
 }

@@ -24,8 +24,7 @@ impl Kernel {
                 written.extend(c.c.iter().map(|c| c.buffer));
                 let all = c.batch.iter().chain(&c.m).chain(&c.n).chain(&c.k);
                 let product: f64 = all.map(|e| e.eval(sizes) as f64).product();
-                let epilogue =
-                    c.epilogue.as_ref().map_or(0.0, |e| in_loop(&e.rows, sizes, &mut read, &mut written));
+                let epilogue = c.epilogue.as_ref().map_or(0.0, |e| in_loop(&e.rows, sizes, &mut read, &mut written));
                 2.0 * product + epilogue
             }
         };

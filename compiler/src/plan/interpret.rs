@@ -1,7 +1,10 @@
 //! A slow, exact interpreter of Plans in f64: the oracle of the emitters and the witness of fusion.
 //! Law: kernels, loops and statements are executed as they stand; lanes and threads change nothing.
 
-use super::{Access, Acc, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, Loop, Plan, Range, Stmt, ValueId};
+use super::{
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, Loop, Plan, Range, Stmt,
+    ValueId,
+};
 use crate::graph::{Red, neutral};
 use gannet_lang::program::{Dist, Fun, SiteId};
 
@@ -167,9 +170,7 @@ impl Run<'_> {
             for (row, i) in places(&m).iter().enumerate() {
                 let mut tiles = Vec::new();
                 for j in places(&n) {
-                    let term = |s: &Vec<i64>| {
-                        self.operand(&c.a, &p, i, s) * self.operand(&c.b, &p, s, &j)
-                    };
+                    let term = |s: &Vec<i64>| self.operand(&c.a, &p, i, s) * self.operand(&c.b, &p, s, &j);
                     let sum: f64 = places(&k).iter().map(term).sum();
                     if let Some(out) = &c.c {
                         let at = self.offset(out, &p, i, &j);

@@ -1,7 +1,10 @@
 //! The text form of a Plan, for `--emit plan`, dumps and snapshots.
 //! Law: the same plan prints the same text.
 
-use super::{Access, Acc, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Loop, Mode, Plan, Range, Scope, Stmt};
+use super::{
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Loop, Mode, Plan, Range, Scope,
+    Stmt,
+};
 use gannet_lang::program::Axis;
 use std::fmt::{Display, Formatter, Result, Write};
 
@@ -22,7 +25,13 @@ impl Display for Plan {
             let axes: Vec<String> = b.axes.iter().map(|a| text.axis(*a)).collect();
             let blocks = b.blocks.as_ref().map(|b| format!(" x {} blocks", b.count(sizes))).unwrap_or_default();
             let kind = format!("{:?}", b.kind).to_lowercase();
-            writeln!(f, "  {id} {}: {kind}[{}]{blocks}, {home}, {} bytes", b.name, axes.join(", "), self.bytes(id, sizes))?;
+            writeln!(
+                f,
+                "  {id} {}: {kind}[{}]{blocks}, {home}, {} bytes",
+                b.name,
+                axes.join(", "),
+                self.bytes(id, sizes)
+            )?;
         }
         for (i, kernel) in self.kernels.iter().enumerate() {
             text.kernel(f, i, kernel)?;
@@ -78,7 +87,13 @@ impl Text<'_> {
         let sizes = sizes.map(|(name, s)| format!("{name} [{}]", self.extents(s)));
         writeln!(f, "  {}", sizes.join(" "))?;
         let access = |a: &Access| {
-            format!("{} [{}; {}; {}]", a.buffer, self.extents(&a.batch), self.extents(&a.rows), self.extents(&a.columns))
+            format!(
+                "{} [{}; {}; {}]",
+                a.buffer,
+                self.extents(&a.batch),
+                self.extents(&a.rows),
+                self.extents(&a.columns)
+            )
         };
         writeln!(f, "  a {}", access(&c.a))?;
         writeln!(f, "  b {}", access(&c.b))?;

@@ -11,7 +11,15 @@ impl Plan {
         let mut written: BTreeSet<BufferId> =
             (0..self.buffers.len()).map(BufferId::new).filter(|b| given(&self.buffer(*b).home)).collect();
         for (i, kernel) in self.kernels.iter().enumerate() {
-            let mut check = Check { plan: self, scope: None, values: BTreeSet::new(), defined: BTreeSet::new(), loops: Vec::new(), written: &mut written, stores: BTreeSet::new() };
+            let mut check = Check {
+                plan: self,
+                scope: None,
+                values: BTreeSet::new(),
+                defined: BTreeSet::new(),
+                loops: Vec::new(),
+                written: &mut written,
+                stores: BTreeSet::new(),
+            };
             check.kernel(kernel).map_err(|e| format!("kernel {i} ({}): {e}", kernel.name()))?;
             let stores = check.stores;
             for b in &stores {
@@ -186,15 +194,14 @@ impl<'a> Check<'a> {
 pub(crate) fn overwrites_early(kernel: &Kernel, buffer: BufferId) -> bool {
     let (outer, operands) = match kernel {
         Kernel::Traversal(t) => (Some(&t.outer), false),
-        Kernel::Contraction(c) => {
-            (c.epilogue.as_ref().map(|e| &e.rows), c.a.buffer == buffer || c.b.buffer == buffer)
-        }
+        Kernel::Contraction(c) => (c.epilogue.as_ref().map(|e| &e.rows), c.a.buffer == buffer || c.b.buffer == buffer),
     };
     let mut events = Vec::new();
     if let Some(outer) = outer {
         collect(outer, buffer, &mut Vec::new(), &mut events);
     }
-    let stored = events.iter().any(|e| e.store) || matches!(kernel, Kernel::Contraction(c) if c.c.as_ref().is_some_and(|c| c.buffer == buffer));
+    let stored = events.iter().any(|e| e.store)
+        || matches!(kernel, Kernel::Contraction(c) if c.c.as_ref().is_some_and(|c| c.buffer == buffer));
     if operands {
         return stored;
     }
