@@ -1,24 +1,31 @@
 //! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
+mod axis;
 mod builtin;
 mod call;
 mod core;
 mod data;
+mod draw;
+mod every;
 mod expr;
 mod index;
+mod inputs;
 mod items;
 mod names;
 mod net;
 mod point;
 mod program;
 mod reduce;
+mod report;
 mod rule;
+mod schedule;
 mod stack;
 mod train;
 mod tree;
 mod types;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 //! called would never be looked at.
 //! Law: it only says that a name is unknown when no scope that the text could be evaluated in has it.
 
-use super::index::children;
 use super::items::Items;
+use super::variables::children;
 use super::{builtin, near};
 use crate::ast::{
     Body, Expr, ExprKind, FnDecl, Ident, IndexItem, Init, NetDecl, RuleDecl, Stmt, TypeAxis, TypeExpr, VarDecl,

@@ -1,0 +1,179 @@
+//! Draws: `z ~ normal[batch, latent]`, and the first values of parameters.
+//! Law: a draw has a site of its own, and one entry for each choice of the index variables around it.
+
+use super::value::{Leaf, Scope, Tensor, Tree, Value};
+use super::{Check, Elab, fail};
+use crate::ast::{Expr, ExprKind};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Axis, Dist, Elem, Fun, Op, SiteId, Ty};
+use std::rc::Rc;
+
+impl Elab<'_> {
+    /// `~ glorot`, `~ he`, `~ normal(mean, deviation)`, `~ uniform(low, high)`.
+    pub fn draw_first(&mut self, e: &Expr, axes: &[Axis], key: &str, scope: &Rc<Scope>) -> Check<Tensor> {
+        let (name, args): (String, Vec<Value>) = match &*e.kind {
+            ExprKind::Name { name, .. } => (name.clone(), vec![]),
+            ExprKind::Call(f, args) => match &*f.kind {
+                ExprKind::Name { name, .. } => {
+                    (name.clone(), args.iter().map(|a| self.eval(&a.value, scope)).collect::<Check<_>>()?)
+                }
+                _ => return self.later(e.span, "this distribution"),
+            },
+            _ => return self.later(e.span, "this distribution"),
+        };
+        let site = self.site(&format!("first {key}"), e.span);
+        match name.as_str() {
+            "glorot" | "he" => {
+                let fan_in = self.fan(&axes[..axes.len().saturating_sub(1)], e.span)?;
+                let fan_out = self.fan(&axes[axes.len().saturating_sub(1)..], e.span)?;
+                if name == "he" {
+                    let draw = self.draw(Dist::Normal, site, axes, e.span);
+                    let scale = self.apply_fun(Fun::Div, &[Value::Num(2.0), fan_in], &[e.span, e.span], e.span)?;
+                    return self.scaled(&draw, scale, e.span);
+                }
+                let draw = self.draw(Dist::Uniform, site, axes, e.span);
+                let centred =
+                    self.apply_fun(Fun::Sub, &[Value::Tensor(draw), Value::Num(0.5)], &[e.span, e.span], e.span)?;
+                let total = self.apply_fun(Fun::Add, &[fan_in, fan_out], &[e.span, e.span], e.span)?;
+                // Uniform in (-a, a) with a = sqrt(6 / (fan-in + fan-out)).
+                let scale = self.apply_fun(Fun::Div, &[Value::Num(24.0), total], &[e.span, e.span], e.span)?;
+                let centred = self.tensor(&centred, e.span)?;
+                self.scaled(&centred, scale, e.span)
+            }
+            "orthogonal" => self.later(e.span, "the initial value `orthogonal`"),
+            _ => self.distribution(&name, &args, axes, site, e.span),
+        }
+    }
+
+    pub fn fan(&mut self, axes: &[Axis], span: Span) -> Check<Value> {
+        let mut n = Value::Num(1.0);
+        for axis in axes {
+            let size = match self.unit.dims[axis.dim.index()].size {
+                crate::program::Size::Fixed(k) => Value::Num(k as f64),
+                _ => Value::Tensor(self.tensor(&Value::Dim(axis.dim), span)?),
+            };
+            n = self.apply_fun(Fun::Mul, &[n, size], &[span, span], span)?;
+        }
+        Ok(n)
+    }
+
+    pub fn scaled(&mut self, t: &Tensor, square: Value, span: Span) -> Check<Tensor> {
+        let scale = self.apply_fun(Fun::Sqrt, &[square], &[span], span)?;
+        let v = self.apply_fun(Fun::Mul, &[Value::Tensor(t.clone()), scale], &[span, span], span)?;
+        self.tensor(&v, span)
+    }
+
+    pub fn draw(&mut self, dist: Dist, site: SiteId, axes: &[Axis], span: Span) -> Tensor {
+        // The axes keep their order: it numbers the entries. Each choice of the index variables has draws of its own.
+        let mut all = self.active.clone();
+        all.extend(axes.iter().copied());
+        let id = self.ordered_term(Op::Random(dist, site), Ty { elem: Elem::Real, axes: all }, span);
+        Tensor { id, axes: axes.to_vec() }
+    }
+
+    /// Draws from a named distribution with its arguments.
+    pub fn distribution(
+        &mut self,
+        name: &str,
+        args: &[Value],
+        axes: &[Axis],
+        site: SiteId,
+        span: Span,
+    ) -> Check<Tensor> {
+        let (dist, most) = match name {
+            "normal" => (Dist::Normal, 2),
+            "uniform" => (Dist::Uniform, 2),
+            "rademacher" => (Dist::Rademacher, 0),
+            "gumbel" => (Dist::Gumbel, 0),
+            "exponential" => (Dist::Exponential, 0),
+            "bernoulli" => (Dist::Uniform, 1),
+            "categorical" | "permutation" => return self.later(span, &format!("the distribution `{name}`")),
+            _ => {
+                let known = ["normal", "uniform", "bernoulli", "rademacher", "gumbel", "exponential", "glorot", "he"];
+                let d = Diagnostic::error(Code::G0101, span, format!("unknown distribution `{name}`"));
+                return fail(match super::near(name, known.iter().map(ToString::to_string)) {
+                    Some(n) => d.hint(format!("did you mean `{n}`?")),
+                    None => d.hint(format!("there are {}", known.join(", "))),
+                });
+            }
+        };
+        if args.len() > most {
+            return fail(Diagnostic::error(
+                Code::G0301,
+                span,
+                format!("`{name}` takes {most} arguments at most, {} given", args.len()),
+            ));
+        }
+        let t = Value::Tensor(self.draw(dist, site, axes, span));
+        let s = [span, span];
+        let v = match (name, args) {
+            ("normal", [mean, deviation]) => {
+                let scaled = self.apply_fun(Fun::Mul, &[t, deviation.clone()], &s, span)?;
+                self.apply_fun(Fun::Add, &[scaled, mean.clone()], &s, span)?
+            }
+            ("uniform", [low, high]) => {
+                let width = self.apply_fun(Fun::Sub, &[high.clone(), low.clone()], &s, span)?;
+                let scaled = self.apply_fun(Fun::Mul, &[t, width], &s, span)?;
+                self.apply_fun(Fun::Add, &[scaled, low.clone()], &s, span)?
+            }
+            ("bernoulli", args) => {
+                let p = args.first().cloned().unwrap_or(Value::Num(0.5));
+                self.apply_fun(Fun::Lt, &[t, p], &s, span)?
+            }
+            (_, []) => t,
+            _ => return fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes 0 or {most} arguments"))),
+        };
+        self.tensor(&v, span)
+    }
+
+    /// `z ~ normal[batch, latent]`, `z ~ normal like w`.
+    pub fn sample(
+        &mut self,
+        key: &str,
+        dist: &Expr,
+        like: Option<&Expr>,
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Value> {
+        let (head, args) = match &*dist.kind {
+            ExprKind::Call(f, args) => {
+                (f.clone(), args.iter().map(|a| self.eval(&a.value, scope)).collect::<Check<Vec<_>>>()?)
+            }
+            _ => (dist.clone(), vec![]),
+        };
+        let (name, items) = match &*head.kind {
+            ExprKind::Bracket(base, items, None) => (base.clone(), items.clone()),
+            _ => (head.clone(), vec![]),
+        };
+        let ExprKind::Name { name, .. } = &*name.kind else { return self.later(dist.span, "this distribution") };
+        if let Some(like) = like {
+            let v = self.eval(like, scope)?;
+            return self.sample_like(key, name, &args, &v, span);
+        }
+        let mut axes: Vec<Axis> = Vec::new();
+        for item in &items {
+            let crate::ast::IndexItem::Expr(e) = item else { return self.later(span, "this form of draw") };
+            let v = self.eval(e, scope)?;
+            let dim = self.index_dim(&v, e.span)?;
+            let taken = axes.clone();
+            axes.push(self.fresh_axis(dim, &taken));
+        }
+        let site = self.site(key, span);
+        self.distribution(name, &args, &axes, site, span).map(Value::Tensor)
+    }
+
+    pub fn sample_like(&mut self, key: &str, name: &str, args: &[Value], like: &Value, span: Span) -> Check<Value> {
+        if let Value::Tree(tree) = like {
+            let mut leaves = Vec::new();
+            for leaf in &tree.leaves {
+                let site = self.site(&format!("{key} {}", leaf.name), span);
+                let value = self.distribution(name, args, &leaf.value.axes.clone(), site, span)?;
+                leaves.push(Leaf { value, param: None, ..leaf.clone() });
+            }
+            return Ok(Value::Tree(Tree { leaves }));
+        }
+        let t = self.tensor(like, span)?;
+        let site = self.site(key, span);
+        self.distribution(name, args, &t.axes, site, span).map(Value::Tensor)
+    }
+}

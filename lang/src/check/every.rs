@@ -1,0 +1,101 @@
+//! What happens only every so many steps: `minimize ... every 2 steps`, `every 10 steps { p' = ... }`.
+
+use super::value::{Scope, Tensor, Value};
+use super::{Check, Elab, fail};
+use crate::ast::{Expr, ExprKind, Stmt, TrainStmt};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Elem, Fun, Op, Output, TermId};
+use std::rc::Rc;
+
+impl Elab<'_> {
+    /// Is it the turn of what happens every so many steps?
+    pub fn turn(&mut self, every: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
+        let n = self.count_of(every, scope)?;
+        if n == 0 {
+            return fail(Diagnostic::error(Code::G0303, every.span, "every 0 steps is never"));
+        }
+        let t = self.step_number(every.span);
+        let n = self.constant(n as f64, Elem::Real, every.span);
+        let rest = self.map2(Fun::Mod, &t, &n, every.span)?;
+        let zero = self.constant(0.0, Elem::Real, every.span);
+        self.map2(Fun::Eq, &rest, &zero, every.span)
+    }
+
+    /// The next value at its turn, else the value now.
+    pub fn at_turn(&mut self, turn: Option<&Tensor>, next: &Tensor, now: &Tensor, span: Span) -> Check<Tensor> {
+        let Some(turn) = turn else { return Ok(next.clone()) };
+        let (next, axes) = self.align(now, next, (span, span))?;
+        Ok(self.map_aligned(Fun::Select, &[turn.clone(), next, now.clone()], axes, span))
+    }
+
+    /// `every k steps { p' = ... }`: next values of states and parameters at their turn.
+    pub fn every_lines(
+        &mut self,
+        body: &[TrainStmt],
+        scope: &Rc<Scope>,
+        outputs: &mut Vec<(Output, TermId)>,
+    ) -> Check<()> {
+        for stmt in body {
+            let TrainStmt::Every { steps, body, .. } = stmt else { continue };
+            let turn = self.turn(steps, scope)?;
+            let inner = Scope::inside(scope);
+            for stmt in body {
+                match stmt {
+                    Stmt::Let(l) if l.targets.len() == 1 && l.targets[0].primed => {
+                        self.every_line(l, &turn, &inner, outputs)?;
+                    }
+                    other => self.stmt(other, &inner)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn every_line(
+        &mut self,
+        l: &crate::ast::Let,
+        turn: &Tensor,
+        scope: &Rc<Scope>,
+        outputs: &mut Vec<(Output, TermId)>,
+    ) -> Check<()> {
+        let (name, span) = (&l.targets[0].name, l.value.span);
+        let now = self.eval(&name_expr(name), scope)?;
+        let v = self.let_value(l, scope)?;
+        let (Value::Tensor(now), next) = (now, self.tensor(&v, span)?) else {
+            return fail(Diagnostic::error(
+                Code::G0107,
+                name.span,
+                format!("`{}` is neither a state nor a parameter", name.name),
+            ));
+        };
+        let next = self.spread_like(&next, &now, span)?;
+        match self.unit.terms[now.id.index()].op {
+            Op::State(id) => {
+                // What another line gives as the next value holds at other steps.
+                let before = self.next_states.get(&id).copied().unwrap_or(now.id);
+                let before = Tensor { id: before, axes: now.axes.clone() };
+                let t = self.at_turn(Some(turn), &next, &before, span)?;
+                self.next_states.insert(id, t.id);
+            }
+            Op::Param(p) => {
+                let known = outputs.iter().position(|(o, _)| *o == Output::Param(p));
+                let before = Tensor { id: known.map_or(now.id, |k| outputs[k].1), axes: now.axes.clone() };
+                let t = self.at_turn(Some(turn), &next, &before, span)?;
+                match known {
+                    Some(k) => outputs[k].1 = t.id,
+                    None => outputs.push((Output::Param(p), t.id)),
+                }
+            }
+            _ => {
+                let message = format!("`{}` is neither a state nor a parameter", name.name);
+                return fail(Diagnostic::error(Code::G0107, name.span, message).hint("only these have next values"));
+            }
+        }
+        scope.set(format!("{}'", name.name), Value::Tensor(next));
+        Ok(())
+    }
+}
+
+fn name_expr(name: &crate::ast::Ident) -> Expr {
+    Expr { kind: Box::new(ExprKind::Name { name: name.name.clone(), primed: false }), span: name.span }
+}

@@ -1,0 +1,69 @@
+//! Data as inputs: the fields of the block's data set, whole sets and their splits.
+
+use super::value::Value;
+use super::{Check, Elab, fail};
+use crate::diag::{Code, Diagnostic};
+use crate::program::{Axis, DimId, Input, InputId, Op, Part, Ty, UnitKind};
+
+impl Elab<'_> {
+    /// A field of the data set as the rows of the batch.
+    pub fn batch_field(&mut self, name: &str) -> Check<Option<Value>> {
+        let Some(data) = self.data else { return Ok(None) };
+        let Some(k) = self.items.fields[data].iter().position(|f| f.name == name) else { return Ok(None) };
+        let part = match &self.mode.report {
+            None => Part::Batch,
+            Some(Some(split)) => Part::Split(split.clone()),
+            Some(None) if self.items.has_split(data, "test") => Part::Split("test".to_string()),
+            Some(None) => Part::All,
+        };
+        let rows = self.unit.batch.expect("a unit with data has batches");
+        Ok(Some(self.input(data, k, part, rows)))
+    }
+
+    /// A data input, found or added.
+    pub fn input(&mut self, data: usize, k: usize, part: Part, rows: DimId) -> Value {
+        let field = &self.items.fields[data][k];
+        let name = format!("{}.{}", self.items.data[data].name.name, field.name);
+        let span = field.span;
+        let mut axes = vec![Axis { dim: rows, ix: 0 }];
+        for dim in &field.dims {
+            let ix = axes.iter().filter(|a| a.dim == *dim).count() as u32;
+            axes.push(Axis { dim: *dim, ix });
+        }
+        let ty = Ty { elem: field.elem, axes: axes.clone() };
+        let found = self.unit.inputs.iter().position(|i| i.name == name && i.part == part && i.ty.axes[0].dim == rows);
+        let id = match found {
+            Some(k) => InputId::new(k),
+            None => {
+                self.unit.inputs.push(Input { name, field: Some(k), part, ty: ty.clone() });
+                InputId::new(self.unit.inputs.len() - 1)
+            }
+        };
+        let term = self.term(Op::Input(id), ty.elem, axes.clone(), span);
+        Value::Tensor(super::value::Tensor { id: term, axes })
+    }
+
+    /// `digits.image`, `digits.test.image`, `digits.test`.
+    pub fn data_field(&mut self, k: usize, split: Option<&str>, field: &crate::ast::Ident) -> Check<Value> {
+        if split.is_none() && (self.items.has_split(k, &field.name) || field.name == "train") {
+            return Ok(Value::Data(k, Some(field.name.clone())));
+        }
+        let Some(f) = self.items.fields[k].iter().position(|f| f.name == field.name) else {
+            let known = self.items.fields[k].iter().map(|f| f.name.clone()).collect();
+            return fail(self.no_field(&field.name, field.span, known));
+        };
+        if self.data.is_none() && self.unit.kind != UnitKind::Train {
+            self.data = Some(k);
+            self.unit.data = Some(k);
+        }
+        if self.data != Some(k) {
+            return fail(
+                Diagnostic::error(Code::G0105, field.span, "these data belong to another train block")
+                    .hint("name the data set: `train name on data { ... }`"),
+            );
+        }
+        let rows = self.row_dim(&Value::Data(k, split.map(str::to_string))).expect("data have a dim");
+        let part = split.map_or(Part::All, |s| Part::Split(s.to_string()));
+        Ok(self.input(k, f, part, rows))
+    }
+}

@@ -1,0 +1,207 @@
+//! Index variables: what binds them, and their dims, found from where they index.
+
+use super::value::{Scope, Value};
+use super::{Check, Elab, fail};
+use crate::ast::{Arg, Body, Expr, ExprKind, IndexItem, Stmt};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Axis, DimId};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+impl Elab<'_> {
+    /// Names and axes of the variables that items bind, their dims written or inferred from `body`.
+    pub fn bind_vars(&mut self, items: &[IndexItem], body: &Expr, scope: &Rc<Scope>) -> Check<Vec<(String, Axis)>> {
+        let mut wanted: Vec<(String, Option<DimId>, Span)> = Vec::new();
+        for item in items {
+            match item {
+                IndexItem::Bind { var, dim: Some(dim), value: None } => {
+                    let v = self.eval(dim, scope)?;
+                    let dim = self.index_dim(&v, dim.span)?;
+                    wanted.push((var.name.clone(), Some(dim), var.span));
+                }
+                IndexItem::Expr(e) => match &*e.kind {
+                    ExprKind::Name { name, primed: false } => wanted.push((name.clone(), None, e.span)),
+                    _ => {
+                        return fail(
+                            Diagnostic::error(Code::G0104, e.span, "an index variable is a name")
+                                .hint("for example `y[i, j] = ...`"),
+                        );
+                    }
+                },
+                IndexItem::Fiber { edge, .. } => return self.later(edge.span, "a reduction over edges"),
+                IndexItem::Bind { var, .. } => return self.later(var.span, "this form of index variable"),
+                IndexItem::Rest(s) | IndexItem::Range(_, _, s) => {
+                    return fail(Diagnostic::error(Code::G0104, *s, "an index variable is needed here"));
+                }
+            }
+        }
+        for (k, (name, _, span)) in wanted.iter().enumerate() {
+            if wanted[..k].iter().any(|w| w.0 == *name) {
+                let message = format!("the index variable `{name}` is bound twice");
+                return fail(Diagnostic::error(Code::G0102, *span, message).hint("two axes need two names: `y[i, j]`"));
+            }
+        }
+        let names: Vec<String> = wanted.iter().filter(|w| w.1.is_none()).map(|w| w.0.clone()).collect();
+        let mut found = BTreeMap::new();
+        if !names.is_empty() {
+            self.infer(&names, body, scope, &mut found);
+        }
+        let mut out: Vec<(String, Axis)> = Vec::new();
+        for (name, dim, span) in wanted {
+            let dim = dim.or_else(|| found.get(&name).copied());
+            let Some(dim) = dim else {
+                return fail(
+                    Diagnostic::error(
+                        Code::G0211,
+                        span,
+                        format!("the dim of the index variable `{name}` is not clear"),
+                    )
+                    .hint(format!("it indexes nothing here; write its dim: `{name}: dim`")),
+                );
+            };
+            let taken: Vec<Axis> = out.iter().map(|o| o.1).collect();
+            out.push((name, self.fresh_axis(dim, &taken)));
+        }
+        Ok(out)
+    }
+
+    /// Looks through an expression for places where the variables index something whose type is known.
+    pub fn infer(&mut self, vars: &[String], e: &Expr, scope: &Rc<Scope>, found: &mut BTreeMap<String, DimId>) {
+        if let ExprKind::Bracket(base, items, _) = &*e.kind
+            && items.iter().any(|i| names_one(i, vars))
+            && let Some(Value::Tensor(t)) = self.quietly(base, scope)
+        {
+            let skip = items.iter().position(|i| matches!(i, IndexItem::Rest(_)));
+            for (k, item) in items.iter().enumerate() {
+                let at = match skip {
+                    Some(s) if k > s => (t.axes.len() + k).checked_sub(items.len()),
+                    _ => Some(k),
+                };
+                if let IndexItem::Expr(i) = item
+                    && let ExprKind::Name { name, .. } = &*i.kind
+                    && vars.contains(name)
+                    && let Some(axis) = at.and_then(|at| t.axes.get(at))
+                {
+                    found.entry(name.clone()).or_insert(axis.dim);
+                }
+            }
+        }
+        match &*e.kind {
+            // Inside, the point has its name.
+            ExprKind::Call(f, args) => {
+                let scope = self.with_points(f, scope);
+                for child in std::iter::once(f).chain(args.iter().map(|a| &a.value)) {
+                    self.infer(vars, child, &scope, found);
+                }
+            }
+            ExprKind::Block(body) => {
+                let scope = Scope::inside(scope);
+                for stmt in &body.stmts {
+                    if let Stmt::Let(l) = stmt {
+                        self.infer(vars, &l.value, &scope, found);
+                        if let [target] = &l.targets[..]
+                            && target.indices.is_none()
+                            && let Some(v) = self.quietly(&l.value, &scope)
+                        {
+                            scope.set(&target.name.name, v);
+                        }
+                    }
+                }
+                body.value.iter().for_each(|v| self.infer(vars, v, &scope, found));
+            }
+            _ => children(e).into_iter().for_each(|child| self.infer(vars, child, scope, found)),
+        }
+    }
+
+    /// The scope of what `grad[u = e]` differentiates: `u` has the type of `e`.
+    fn with_points(&mut self, f: &Expr, scope: &Rc<Scope>) -> Rc<Scope> {
+        let inner = Scope::inside(scope);
+        if let ExprKind::Bracket(_, items, _) = &*f.kind {
+            for item in items {
+                if let IndexItem::Bind { var, dim: None, value: Some(e) } = item
+                    && let Some(v) = self.quietly(e, scope)
+                {
+                    inner.set(&var.name, v);
+                }
+            }
+        }
+        inner
+    }
+
+    /// Evaluates what is indexed, to learn its type, and forgets what it finds wrong and which call sites it passed.
+    pub fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Option<Value> {
+        let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
+        let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
+        let value = self.eval(e, scope).ok();
+        self.frames = frames;
+        self.passed_sites = passed;
+        self.unit.names.truncate(names);
+        self.active = active;
+        self.open = open;
+        self.depth = depth;
+        value
+    }
+}
+
+/// Is the index one of these variables?
+fn names_one(item: &IndexItem, vars: &[String]) -> bool {
+    match item {
+        IndexItem::Expr(e) => matches!(&*e.kind, ExprKind::Name { name, .. } if vars.contains(name)),
+        _ => false,
+    }
+}
+
+/// The direct parts of an expression.
+pub fn children(e: &Expr) -> Vec<&Expr> {
+    fn of_args<'e>(args: &'e [Arg], out: &mut Vec<&'e Expr>) {
+        out.extend(args.iter().map(|a| &a.value));
+    }
+    fn of_items<'e>(items: &'e [IndexItem], out: &mut Vec<&'e Expr>) {
+        for item in items {
+            match item {
+                IndexItem::Expr(e) => out.push(e),
+                IndexItem::Bind { value: Some(v), .. } => out.push(v),
+                IndexItem::Range(a, b, _) => out.extend(a.iter().chain(b)),
+                _ => {}
+            }
+        }
+    }
+    fn of_body<'e>(body: &'e Body, out: &mut Vec<&'e Expr>) {
+        for s in &body.stmts {
+            if let Stmt::Let(l) = s {
+                out.push(&l.value);
+            }
+        }
+        out.extend(&body.value);
+    }
+    let mut out = Vec::new();
+    match &*e.kind {
+        ExprKind::Unary(_, a) | ExprKind::Field(a, _) | ExprKind::Lambda(_, a) | ExprKind::Column(a) => out.push(a),
+        ExprKind::Binary(_, a, b)
+        | ExprKind::At(a, b)
+        | ExprKind::Else(a, b)
+        | ExprKind::Pipe(a, b)
+        | ExprKind::Columns(a, b) => {
+            out.extend([a, b]);
+        }
+        ExprKind::Call(f, args) => {
+            out.push(f);
+            of_args(args, &mut out);
+        }
+        ExprKind::Bracket(base, items, guard) => {
+            out.push(base);
+            of_items(items, &mut out);
+            out.extend(guard);
+        }
+        ExprKind::With(a, edits) => {
+            out.push(a);
+            out.extend(edits.iter().flat_map(|(x, y)| [x, y]));
+        }
+        ExprKind::Tuple(parts) | ExprKind::Stack(parts) => out.extend(parts),
+        ExprKind::Record(fields) => out.extend(fields.iter().map(|f| &f.1)),
+        ExprKind::If(a, b, c) => out.extend([a, b, c]),
+        ExprKind::Block(body) => of_body(body, &mut out),
+        ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Name { .. } | ExprKind::FileRef(_) | ExprKind::Loop(_) => {}
+    }
+    out
+}
