@@ -62,13 +62,30 @@ impl Elab<'_> {
                 }
                 let extra: &[Axis] = if active { &[] } else { std::slice::from_ref(&axis) };
                 let pairs = self.within(extra, |elab| elab.pair(name, &decl.params, args, span, &inner))?;
-                return self.run_axis_fn(decl, pairs, Some(axis), axis.dim, span);
+                let value = self.run_axis_fn(decl, pairs, Some(axis), axis.dim, span)?;
+                return self.used_up(value, axis, active, item);
             }
             None => self.pair(name, &decl.params, args, span, scope)?,
         };
         let v = known.expect("a variable was handled above");
         let dim = self.index_dim(&v, item.span)?;
         self.run_axis_fn(decl, pairs, None, dim, span)
+    }
+
+    /// A variable that the call itself binds must not be left in the value.
+    fn used_up(&self, value: Value, axis: Axis, bound: bool, item: &Expr) -> Check<Value> {
+        let left = matches!(&value, Value::Tensor(t) if self.ty(t.id).axes.contains(&axis));
+        if bound || !left {
+            return Ok(value);
+        }
+        fail(
+            Diagnostic::error(
+                Code::G0104,
+                item.span,
+                "the value has an entry for each index, and the variable is bound nowhere",
+            )
+            .hint("bind it on the left, `a[i, j] = softmax[j](s[i, j])`, or name the dim: `softmax[class](s)`"),
+        )
     }
 
     pub fn run_axis_fn(
