@@ -3,7 +3,7 @@
 
 use super::bridge::{ENode, Egraph, What, scratch, unordered};
 use super::cost;
-use crate::graph::{Args, Graph, NodeId, Op};
+use crate::graph::{Args, Graph, NodeId, Op, Type};
 use egg::Id;
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Choice {
 
 #[derive(Clone, Debug)]
 enum Piece {
-    Op(Op, crate::graph::Type),
+    Op(Box<(Op, Type)>),
     Outside(NodeId),
 }
 
@@ -233,7 +233,7 @@ impl Problem {
             let chosen = &self.candidates[class][choice[class]];
             let piece = match &chosen.enode.what {
                 What::Outside(id) => Piece::Outside(*id),
-                What::Op(op) => Piece::Op(op.clone(), egraph.analysis.graph.ty(chosen.node).clone()),
+                What::Op(op) => Piece::Op(Box::new((op.clone(), egraph.analysis.graph.ty(chosen.node).clone()))),
             };
             place[class] = result.pieces.len();
             result.pieces.push((piece, chosen.args.iter().map(|a| place[*a]).collect()));
@@ -302,7 +302,8 @@ impl Choice {
         let (what, args) = &self.pieces[piece];
         let id = match what {
             Piece::Outside(id) => demand(g, old, *id, map),
-            Piece::Op(op, ty) => {
+            Piece::Op(typed) => {
+                let (op, ty) = &**typed;
                 let mut args: Args = args.iter().map(|a| self.build(g, old, *a, map, built)).collect();
                 if unordered(op) {
                     args.sort();

@@ -44,11 +44,10 @@ pub fn spread_span(g: &mut Graph, from: usize, span: Span) {
 fn step(g: &mut Graph, table: &Table, strict: bool, fired: &mut [usize], id: NodeId) -> Option<NodeId> {
     let forms = Forms::default();
     for &rule in table.at(head(&g.node(id).op)) {
-        if table.rules[rule].when == Use::Always && allowed(&table.rules[rule], strict) {
-            if let Some(new) = table.apply(rule, &mut Site { g, forms: &forms }, id) {
-                fired[rule] += 1;
-                return Some(new);
-            }
+        let used = table.rules[rule].when == Use::Always && allowed(&table.rules[rule], strict);
+        if used && let Some(new) = table.apply(rule, &mut Site { g, forms: &forms }, id) {
+            fired[rule] += 1;
+            return Some(new);
         }
     }
     None
