@@ -97,7 +97,7 @@ fn fault(name: &str, block: &Block) -> Option<String> {
     let wanted = wanted.filter(|code| *code < Code::G0501);
     let codes: Vec<Code> = found.0.iter().map(|d| d.code).collect();
     let good = match wanted {
-        Some(code) => codes == [code],
+        Some(code) => codes.contains(&code),
         None => codes.is_empty(),
     };
     if good {
