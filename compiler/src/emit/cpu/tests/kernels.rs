@@ -89,3 +89,30 @@ fn code_is_shared_by_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&compile(&epilogue()));
 }
+
+/// `y[i] = max(x[i] * h0 + 1, 0)`, whose text shows what is moved out of the loops and how lanes are followed by single
+/// entries.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn text_of_a_small_kernel() {
+    // Without a fused multiply-add the text is another.
+    if !std::arch::is_x86_feature_detected!("fma") {
+        return;
+    }
+    let mut b = Builder::new(1);
+    let i = b.loop_id();
+    let (x, y) = (b.buffer(Kind::Real, &[0]), b.buffer(Kind::Real, &[0]));
+    let mut body = vec![];
+    let entry = at(&[(i, one())]);
+    let v = b.put(&mut body, Kind::Real, Inst::Load(x, entry.clone()));
+    let h = b.put(&mut body, Kind::Real, Inst::Hyper(gannet_lang::program::HyperId(0)));
+    let p = b.map(&mut body, Kind::Real, Fun::Mul, &[v, h]);
+    let [c, zero] = [1.0, 0.0].map(|n| b.put(&mut body, Kind::Real, Inst::Const(n)));
+    let s = b.map(&mut body, Kind::Real, Fun::Add, &[p, c]);
+    let m = b.map(&mut body, Kind::Real, Fun::Max, &[s, zero]);
+    body.push(Stmt::Store(y, entry, m));
+    let plan = b.finish(over(i, 0, Mode::Vector, vec![], body));
+    // The convention of calls is the machine's.
+    let text = clif(&plan).replace(" system_v", "").replace(" apple_aarch64", "").replace(" windows_fastcall", "");
+    insta::assert_snapshot!(text);
+}
