@@ -80,6 +80,28 @@ fn check(seed: u64, config: &Config, factor: u64, fusion: bool) {
     compare(&name, &interpreted(&plan, &sample.leaves), &wanted, &plan);
     let sizes: Vec<u64> = sample.leaves.sizes.iter().map(|n| *n as u64).collect();
     assert_eq!(arrange(&plan, &sizes), arrange(&plan, &sizes));
+    no_overlap(&plan, &sizes);
+}
+
+/// Temporary buffers that one kernel needs, or that are alive across it, lie apart.
+fn no_overlap(plan: &Plan, sizes: &[u64]) {
+    let places = arrange(plan, sizes);
+    let uses = |b: BufferId| (0..plan.kernels.len()).filter(move |k| plan.kernels[*k].buffers().contains(&b));
+    let temps: Vec<(usize, usize, usize, usize)> = (0..plan.buffers.len())
+        .map(BufferId::new)
+        .filter(|b| plan.buffer(*b).home == Home::Temp)
+        .filter_map(|b| {
+            let from = places.offsets[b.index()];
+            Some((uses(b).min()?, uses(b).max()?, from, from + plan.bytes(b, sizes) as usize))
+        })
+        .collect();
+    for (i, a) in temps.iter().enumerate() {
+        assert!(a.3 <= places.total && a.2 % 64 == 0);
+        for b in &temps[..i] {
+            let (together, overlap) = (a.0 <= b.1 && b.0 <= a.1, a.2 < b.3 && b.2 < a.3);
+            assert!(!(together && overlap), "{a:?} and {b:?} overlap\n{plan}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{LowerOptions, lower};
 use crate::graph::Tables;
-use crate::plan::{BufferId, Home, Kernel, Loop, Mode, Plan, Stmt};
+use crate::plan::{BufferId, Home, Kernel, Loop, Mode, Plan, Stmt, Traversal};
 use gannet_lang::check::{Loader, Options, check};
 use gannet_lang::diag::Sources;
 use gannet_lang::program::Output;
@@ -133,4 +133,28 @@ fn a_long_sum_is_split() {
 #[test]
 fn the_text_of_a_plan() {
     insta::assert_snapshot!(net(" softmax[column](x)"));
+}
+
+/// Plans with one fault each, and what the verifier says.
+#[test]
+fn the_verifier_finds_faults() {
+    let sound = net(" softmax[column](x)");
+    let fault = |spoil: &dyn Fn(&mut Traversal)| {
+        let mut plan = sound.clone();
+        let Kernel::Traversal(t) = &mut plan.kernels[0] else { panic!("a traversal") };
+        spoil(t);
+        plan.verify().expect_err("a fault")
+    };
+    let twice = fault(&|t| t.outer.body.insert(0, t.outer.body[0].clone()));
+    assert!(twice.contains("defined twice"), "{twice}");
+    let late = fault(&|t| t.outer.body.rotate_left(1));
+    assert!(late.contains("not defined"), "{late}");
+    let outside = fault(&|t| t.outer.id = crate::plan::LoopId(99));
+    assert!(outside.contains("outside"), "{outside}");
+    let nested = fault(&|t| t.outer.mode = Mode::Vector);
+    assert!(nested.contains("lanes inside lanes"), "{nested}");
+    let mut missing = sound.clone();
+    missing.kernels.clear();
+    let missing = missing.verify().expect_err("nothing is written");
+    assert!(missing.contains("never written"), "{missing}");
 }

@@ -101,3 +101,16 @@ fn smallest_gap(taken: &[(u64, u64)], size: u64) -> u64 {
     }
     best.map_or(end, |b| b.1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_filled_smallest_first() {
+        assert_eq!(smallest_gap(&[], 64), 0);
+        assert_eq!(smallest_gap(&[(0, 64), (256, 320), (384, 512)], 64), 320);
+        assert_eq!(smallest_gap(&[(0, 64), (256, 320), (384, 512)], 128), 64);
+        assert_eq!(smallest_gap(&[(0, 64), (32, 512)], 64), 512);
+    }
+}
