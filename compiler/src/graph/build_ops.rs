@@ -165,6 +165,7 @@ impl Graph {
             let x = self.to_real_sum(x);
             return self.contract(&axes, &[x]);
         }
+        let x = self.broadcast(x, &axes);
         self.add(Op::Reduce(red, axes), [x])
     }
 
@@ -236,13 +237,29 @@ impl Graph {
     /// `x` with these axes too: entries repeat along those that it lacks.
     pub fn broadcast(&mut self, x: NodeId, axes: &[Axis]) -> NodeId {
         let missing: Vec<Axis> = axes.iter().copied().filter(|a| !self.ty(x).has(*a)).collect();
-        let mut terms = vec![x];
-        for axis in missing {
-            let index = self.add(Op::Iota(axis), []);
-            let (zero, index) = (self.num(0.0), self.to_real(index));
-            terms.push(self.mul_all(&[zero, index]));
+        missing.into_iter().fold(x, |x, axis| self.repeat(x, axis))
+    }
+
+    /// `x` repeated along one axis.
+    fn repeat(&mut self, x: NodeId, axis: Axis) -> NodeId {
+        let index = self.add(Op::Iota(axis), []);
+        match self.ty(x).elem {
+            Elem::Real => {
+                let (zero, index) = (self.num(0.0), self.to_real(index));
+                let nothing = self.mul_all(&[zero, index]);
+                self.add_all(&[x, nothing])
+            }
+            Elem::Bool => {
+                let zero = self.int(0);
+                let never = self.map2(Fun::Lt, index, zero);
+                self.map2(Fun::Or, x, never)
+            }
+            Elem::Int | Elem::Index(_) => {
+                let zero = self.int(0);
+                let nothing = self.mul_all(&[zero, index]);
+                self.add_all(&[x, nothing])
+            }
         }
-        self.add_all(&terms)
     }
 
     /// An operation with other operands, through the builder: sums and products are flattened and sorted again,

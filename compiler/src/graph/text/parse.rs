@@ -204,8 +204,9 @@ impl<'s> Cursor<'_, 's> {
         Ok(items)
     }
 
+    /// A set of axes, in any order.
     fn axes(&mut self) -> Parse<Axes> {
-        Ok(self.list(Self::axis)?.into_iter().collect())
+        Ok(sorted(self.list(Self::axis)?))
     }
 
     fn ty(&mut self) -> Parse<Type> {
@@ -213,16 +214,17 @@ impl<'s> Cursor<'_, 's> {
         let known = ELEMS.iter().find(|(w, _)| *w == word).map(|(_, e)| *e);
         let elem = known.map_or_else(|| self.dim(word).map(Elem::Index), Ok)?;
         let listed = self.peek() == Some(Token::Sign('['));
-        let axes = if listed { sorted(self.axes()?) } else { Axes::new() };
+        let axes = if listed { self.axes()? } else { Axes::new() };
         Ok(Type { elem, axes })
     }
 
     fn subst(&mut self) -> Parse<Subst> {
-        let places = self.list(|c| {
+        let mut places = self.list(|c| {
             let axis = c.axis()?;
             c.sign('=')?;
-            Ok((axis, c.place()?))
+            Ok((axis, c.place()?.normal()))
         })?;
+        places.sort();
         Ok(places.into_iter().collect())
     }
 
@@ -284,7 +286,7 @@ impl<'s> Cursor<'_, 's> {
                 Op::Size(self.dim(word)?)
             }
             "iota" => Op::Iota(self.axis()?),
-            "random" => Op::Random(lookup(&DISTS, kind)?, SiteId(self.id("r")?), self.axes()?),
+            "random" => Op::Random(lookup(&DISTS, kind)?, SiteId(self.id("r")?), self.list(Self::axis)?.into()),
             "map" => Op::Map(lookup(&FUNS, kind)?),
             "reduce" => Op::Reduce(lookup(&REDS, kind)?, self.axes()?),
             "contract" => Op::Contract(self.axes()?),
