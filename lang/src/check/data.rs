@@ -143,7 +143,7 @@ impl Items {
             plural(columns, "column"),
             plural(entries, "entry").replace("entrys", "entries")
         );
-        let mut d = Diagnostic::error(Code::G0202, at.span, message);
+        let mut d = Diagnostic::error(Code::G0502, at.span, message);
         for dim in dims {
             if let Some(place) = self.dims[dim.index()].span {
                 let name = &self.dims[dim.index()].name;

@@ -325,7 +325,7 @@ impl Elab<'_> {
 }
 
 /// An unknown name in an index is a variable that nothing binds.
-fn unbound(d: Box<Diagnostic>) -> Box<Diagnostic> {
+pub fn unbound(d: Box<Diagnostic>) -> Box<Diagnostic> {
     let Some(name) = d.message.strip_prefix("unknown name `").and_then(|m| m.strip_suffix('`')) else { return d };
     if d.code != Code::G0101 || (name.chars().count() > 2 && d.hints.iter().any(|h| h.starts_with("did you mean"))) {
         return d;

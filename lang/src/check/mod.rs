@@ -169,7 +169,7 @@ fn near(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
     for k in known {
         let d = distance(name, &k);
         let limit = (name.chars().count() / 3).max(1);
-        if d <= limit && best.as_ref().is_none_or(|(b, n)| (d, &k) < (*b, n)) {
+        if d <= limit && d < name.chars().count() && best.as_ref().is_none_or(|(b, n)| (d, &k) < (*b, n)) {
             best = Some((d, k));
         }
     }

@@ -15,11 +15,13 @@ struct Names<'a> {
     items: &'a Items,
     known: Vec<String>,
     found: Vec<Diagnostic>,
+    /// Inside an index: an unknown name is a variable that nothing binds.
+    index: bool,
 }
 
 /// Unknown names in the program's own functions, nets and rules.
 pub fn unknown_names(items: &Items) -> Vec<Diagnostic> {
-    let mut names = Names { items, known: Vec::new(), found: Vec::new() };
+    let mut names = Names { items, known: Vec::new(), found: Vec::new(), index: false };
     for decl in items.fns.values().filter(|d| !items.is_library(d.name.span.file)) {
         names.function(decl);
     }
@@ -202,6 +204,17 @@ impl Names<'_> {
                 }),
                 _ => children(e).into_iter().for_each(|c| self.expr(c)),
             },
+            ExprKind::Bracket(base, items, guard) => {
+                self.expr(base);
+                let before = std::mem::replace(&mut self.index, true);
+                for item in items {
+                    if let IndexItem::Expr(e) = item {
+                        self.expr(e);
+                    }
+                }
+                self.index = before;
+                guard.iter().for_each(|g| self.expr(g));
+            }
             // A field's name and the paths of `with` are looked up in the value.
             ExprKind::With(base, pairs) => {
                 self.expr(base);
@@ -209,6 +222,13 @@ impl Names<'_> {
             }
             ExprKind::Loop(_) => {}
             _ => children(e).into_iter().for_each(|c| self.expr(c)),
+        }
+    }
+
+    /// A name is reported where it first stands.
+    fn find(&mut self, d: Diagnostic) {
+        if self.found.iter().all(|f| f.message != d.message) {
+            self.found.push(d);
         }
     }
 
@@ -228,7 +248,10 @@ impl Names<'_> {
         all.extend(builtin::SCALAR.iter().map(|s| s.0.to_string()));
         all.extend(builtin::REDUCTIONS.iter().map(|s| s.0.to_string()));
         let d = Diagnostic::error(Code::G0101, e.span, format!("unknown name `{name}`"));
-        self.found.push(match near(name, all) {
+        if self.index && (name.chars().count() <= 2 || near(name, all.clone()).is_none()) {
+            return self.find(*super::index::unbound(Box::new(d)));
+        }
+        self.find(match near(name, all) {
             Some(n) => d.hint(format!("did you mean `{n}`?")),
             None => d.hint("names are defined by equations, `param`, `dim`, `data`, or imported by `use`"),
         });
