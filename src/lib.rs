@@ -9,7 +9,10 @@
 //!     "line.gnt",
 //!     r#"
 //!     dim feature = 2
-//!     data points from "points.csv" { x: real[feature] = columns 0..2  y: real = column 2 }
+//!     data points from "points.csv" {
+//!       x: real[feature] = columns 0..2
+//!       y: real          = column 2
+//!     }
 //!
 //!     net line(x: real[.., feature]) -> real[..] {
 //!       param w: real[feature] = 0

@@ -5,5 +5,6 @@
 mod cli;
 
 fn main() -> std::process::ExitCode {
+    gannet::runtime::device::report_size_limits();
     cli::run()
 }
