@@ -42,17 +42,24 @@ impl Model {
         let compile = CompileOptions { rewrites: false, ..options.compile.clone() };
         let graph = self.stages(check, "check", &compile).differentiated;
         let env = Env::for_check(check, &graph, |run, name| reports[run.index()].get(name).copied());
-        let values = reference::eval(&graph, &env)
-            .map_err(|fault| self.error(reference::diagnose(&fault, &graph)))?;
+        let values = reference::eval(&graph, &env).map_err(|fault| self.error(reference::diagnose(&fault, &graph)))?;
         let value = |name: &str| {
-            values.iter().find(|(o, _)| *o == Output::Value(name.to_string())).and_then(|(_, v)| v.data.first().copied())
+            values
+                .iter()
+                .find(|(o, _)| *o == Output::Value(name.to_string()))
+                .and_then(|(_, v)| v.data.first().copied())
         };
         let passed = value("condition") == Some(1.0);
         let sides = value("left").zip(value("right"));
         Ok(CheckResult { text: check.name.clone(), passed, sides })
     }
 
-    fn reports_of(&self, run: &NeededRun, options: &Options, cache: &mut Cache) -> Result<BTreeMap<String, f64>, Error> {
+    fn reports_of(
+        &self,
+        run: &NeededRun,
+        options: &Options,
+        cache: &mut Cache,
+    ) -> Result<BTreeMap<String, f64>, Error> {
         let key = format!("{}{:?}", run.train, run.args);
         if let Some(found) = cache.0.get(&key) {
             return Ok(found.clone());

@@ -17,8 +17,8 @@ fn examples() -> Vec<PathBuf> {
 }
 
 fn validate(what: &str, text: &str) {
-    let module = naga::front::wgsl::parse_str(text)
-        .unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));
+    let module =
+        naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));
     Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));

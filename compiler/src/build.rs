@@ -62,7 +62,9 @@ impl Build<'_> {
         let g = &mut self.graph;
         match &term.op {
             p::Op::Const(x) if term.ty.elem == Elem::Real => g.num(*x),
-            p::Op::Const(x) if term.ty.elem == Elem::Bool => g.add(Op::Const(crate::graph::Num::new(*x), Elem::Bool), []),
+            p::Op::Const(x) if term.ty.elem == Elem::Bool => {
+                g.add(Op::Const(crate::graph::Num::new(*x), Elem::Bool), [])
+            }
             p::Op::Const(x) => g.int(*x as i64),
             p::Op::Input(i) => g.add(Op::Input(*i), []),
             p::Op::Param(i) => g.add(Op::Param(*i), []),

@@ -58,16 +58,17 @@ fn weights_bytes(session: &Session) -> Result<Vec<u8>, Diagnostic> {
     let held: Vec<(String, Vec<usize>, Vec<u8>)> = (0..session.unit.params.len())
         .map(|k| {
             let (shape, values) = session.param(k);
-            let bytes = values.iter().flat_map(|x| {
-                if double { x.to_le_bytes().to_vec() } else { (*x as f32).to_le_bytes().to_vec() }
-            });
+            let bytes = values
+                .iter()
+                .flat_map(|x| if double { x.to_le_bytes().to_vec() } else { (*x as f32).to_le_bytes().to_vec() });
             (session.unit.params[k].name.clone(), shape, bytes.collect())
         })
         .collect();
     let views: Vec<(&str, safetensors::tensor::TensorView<'_>)> = held
         .iter()
         .map(|(name, shape, bytes)| {
-            let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).expect("shape and bytes agree");
+            let view =
+                safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).expect("shape and bytes agree");
             (name.as_str(), view)
         })
         .collect();
@@ -106,8 +107,12 @@ pub fn number_or_list(values: &[f64]) -> serde_json::Value {
 
 /// The loss over the steps, thinned to what a picture can show.
 fn curve(title: &str, losses: &[f32]) -> Option<String> {
-    let finite: Vec<(f64, f64)> =
-        losses.iter().enumerate().filter(|(_, l)| l.is_finite()).map(|(k, l)| (k as f64 + 1.0, f64::from(*l))).collect();
+    let finite: Vec<(f64, f64)> = losses
+        .iter()
+        .enumerate()
+        .filter(|(_, l)| l.is_finite())
+        .map(|(k, l)| (k as f64 + 1.0, f64::from(*l)))
+        .collect();
     let high = finite.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
     let low = finite.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
     if finite.len() < 2 {

@@ -85,7 +85,12 @@ impl Session {
     ///
     /// # Errors
     /// Dims without a size, unknown hyperparameters, a batch larger than the data.
-    pub fn new(unit: Unit, data: Option<Arc<Dataset>>, data_sizes: Sizes, options: Options) -> Result<Session, Diagnostic> {
+    pub fn new(
+        unit: Unit,
+        data: Option<Arc<Dataset>>,
+        data_sizes: Sizes,
+        options: Options,
+    ) -> Result<Session, Diagnostic> {
         let mut sizes = Sizes::of(&unit.dims);
         (0..unit.dims.len()).map(gannet_lang::program::DimId::new).for_each(|d| {
             if let Some(n) = data_sizes.get(d) {
@@ -256,7 +261,14 @@ impl Session {
     /// The number of trained entries.
     pub fn parameter_count(&self) -> usize {
         (0..self.unit.params.len())
-            .map(|k| self.unit.params[k].ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).product::<usize>())
+            .map(|k| {
+                self.unit.params[k]
+                    .ty
+                    .axes
+                    .iter()
+                    .map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize)
+                    .product::<usize>()
+            })
             .sum()
     }
 

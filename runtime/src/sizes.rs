@@ -13,7 +13,9 @@ pub fn bind_named(unit: &Unit, named: &[(String, u64)], sizes: &mut Sizes) -> Re
         let Some(k) = unit.dims.iter().position(|d| d.name == *name) else {
             let known: Vec<&str> = unit.dims.iter().filter(|d| d.size == Size::Open).map(|d| d.name.as_str()).collect();
             let message = format!("there is no dim `{name}` in `{}`", unit.name);
-            return Err(Diagnostic::error(Code::G0701, None, message).hint(format!("open dims are {}", known.join(", "))));
+            return Err(
+                Diagnostic::error(Code::G0701, None, message).hint(format!("open dims are {}", known.join(", ")))
+            );
         };
         match unit.dims[k].size {
             Size::Fixed(n) if n != *size => {

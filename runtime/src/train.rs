@@ -134,7 +134,11 @@ impl Step {
 ///
 /// # Errors
 /// A batch larger than the data; under `check_finite` a loss that is not finite.
-pub fn train(session: &mut Session, observer: &mut (dyn Observer + Send), stop: &AtomicBool) -> Result<Outcome, Diagnostic> {
+pub fn train(
+    session: &mut Session,
+    observer: &mut (dyn Observer + Send),
+    stop: &AtomicBool,
+) -> Result<Outcome, Diagnostic> {
     let schedule = session.unit.schedule.clone();
     let rows = session.data.as_ref().map(|d| d.train().to_vec()).unwrap_or_default();
     let size = batch_size(session, rows.len(), schedule.batch)?;
@@ -171,7 +175,15 @@ pub fn train(session: &mut Session, observer: &mut (dyn Observer + Send), stop: 
                 return Err(not_finite(session, n, loss));
             }
             let (epoch, epochs) = (batches.epoch + 1, steps.div_ceil(per_epoch));
-            observer.stepped(&Progress { step: n, steps, epoch, epochs, loss, rows: trained, elapsed: start.elapsed() });
+            observer.stepped(&Progress {
+                step: n,
+                steps,
+                epoch,
+                epochs,
+                loss,
+                rows: trained,
+                elapsed: start.elapsed(),
+            });
             report_if_due(session, observer, n, per_epoch, n == steps)?;
             if stop.load(Ordering::Relaxed) && n < steps {
                 interrupted = true;
@@ -218,16 +230,20 @@ fn next_step<'a>(
 }
 
 fn batch_size(session: &Session, rows: usize, batch: Option<u64>) -> Result<usize, Diagnostic> {
-    let named = session.options.dims.iter().find(|(n, _)| {
-        session.unit.batch.is_some_and(|d| session.unit.dims[d.index()].name == *n)
-    });
+    let named = session
+        .options
+        .dims
+        .iter()
+        .find(|(n, _)| session.unit.batch.is_some_and(|d| session.unit.dims[d.index()].name == *n));
     let wanted = named.map(|(_, n)| *n).or(batch);
     match wanted {
         Some(n) if session.data.is_some() && n as usize > rows => {
             let message = format!("a batch of {n} rows is larger than the training data, {rows} rows");
             Err(Diagnostic::error(Code::G0506, None, message).hint(format!("use `batch {rows}` or less")))
         }
-        Some(0) => Err(Diagnostic::error(Code::G0506, None, "a batch needs at least one row").hint("use `batch 1` or more")),
+        Some(0) => {
+            Err(Diagnostic::error(Code::G0506, None, "a batch needs at least one row").hint("use `batch 1` or more"))
+        }
         Some(n) => Ok(n as usize),
         None => Ok(rows.max(1)),
     }

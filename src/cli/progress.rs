@@ -86,7 +86,11 @@ impl Observer for Watcher {
             ),
             Style::Quiet => {}
             _ => {
-                println!("train    {}: {parameters} parameters in {} tensors", session.unit.name, session.unit.params.len());
+                println!(
+                    "train    {}: {parameters} parameters in {} tensors",
+                    session.unit.name,
+                    session.unit.params.len()
+                );
                 println!(
                     "compile  {:.0} ms, {kernels} kernels a step, {:.1} MiB at the peak, {} threads",
                     compile.as_secs_f64() * 1e3,

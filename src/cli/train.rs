@@ -29,7 +29,9 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&run.session.unit.name));
     let written = run.write(&folder)?;
     match style {
-        Style::Json => println!("{}", serde_json::json!({ "event": "end", "run": reports_json(&run.session, &run.outcome) })),
+        Style::Json => {
+            println!("{}", serde_json::json!({ "event": "end", "run": reports_json(&run.session, &run.outcome) }))
+        }
         Style::Quiet => {}
         _ => {
             let names: Vec<String> =
@@ -42,7 +44,8 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
     }
     if run.outcome.interrupted {
         let message = format!("interrupted after step {}; the state of that step was saved", run.session.step);
-        let d = Diagnostic::error(Code::G0604, None, message).hint(format!("its weights are in `{}`", folder.display()));
+        let d =
+            Diagnostic::error(Code::G0604, None, message).hint(format!("its weights are in `{}`", folder.display()));
         show::error(&model.error(d));
         return Ok(ExitCode::from(INTERRUPTED));
     }

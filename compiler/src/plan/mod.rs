@@ -11,8 +11,8 @@ pub mod interpret;
 mod text;
 mod verify;
 
-pub use cost::Estimate;
 pub use arena::{Arrangement, arrange};
+pub use cost::Estimate;
 pub(crate) use verify::overwrites_early;
 
 use crate::graph::{Red, Tables};

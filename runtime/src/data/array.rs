@@ -77,9 +77,7 @@ impl Array {
             0x0B => wide(2, |c| f64::from(i16::from_be_bytes([c[0], c[1]]))),
             0x0C => wide(4, |c| f64::from(i32::from_be_bytes([c[0], c[1], c[2], c[3]]))),
             0x0D => Numbers::F32(body.chunks_exact(4).map(|c| f32::from_be_bytes([c[0], c[1], c[2], c[3]])).collect()),
-            0x0E => {
-                wide(8, |c| f64::from_be_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]))
-            }
+            0x0E => wide(8, |c| f64::from_be_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]])),
             _ => return Err(bad("its element type is unknown")),
         };
         Array::new(file, shape, numbers)

@@ -110,8 +110,11 @@ impl Context<'_> {
     pub fn load(&self, value: &FieldExpr, folder: &mut Folder, sizes: &mut Sizes) -> Result<Column, Diagnostic> {
         let span = self.field.span;
         if leaves(value) > 1 {
-            let d = Diagnostic::error(Code::G0502, span, format!("field `{}` reads more than one source", self.field.name));
-            return Err(d.hint("a field is made of one column, range of columns or file; combine fields in the train block"));
+            let d =
+                Diagnostic::error(Code::G0502, span, format!("field `{}` reads more than one source", self.field.name));
+            return Err(
+                d.hint("a field is made of one column, range of columns or file; combine fields in the train block")
+            );
         }
         let leaf = leaf(value).ok_or_else(|| {
             Diagnostic::error(Code::G0502, span, format!("field `{}` reads no column or file", self.field.name))
@@ -141,8 +144,10 @@ impl Context<'_> {
             }
             (FieldExpr::File(_) | FieldExpr::Whole, Source::Array(a)) => Ok((Base::Array, a.width())),
             (FieldExpr::File(_) | FieldExpr::Whole, Source::Table(t)) => Ok((Base::Columns(0), t.width())),
-            (_, source) => Err(Fault::new(Code::G0502, format!("`{}` is an array and has no such columns", source.file()))
-                .hint("a whole array is `file \"name\"`")),
+            (_, source) => {
+                Err(Fault::new(Code::G0502, format!("`{}` is an array and has no such columns", source.file()))
+                    .hint("a whole array is `file \"name\"`"))
+            }
         }
     }
 
@@ -176,7 +181,14 @@ impl Context<'_> {
         }
     }
 
-    fn values(&self, value: &FieldExpr, source: &Source, base: &Base, width: usize, sizes: &Sizes) -> Result<Values, Fault> {
+    fn values(
+        &self,
+        value: &FieldExpr,
+        source: &Source,
+        base: &Base,
+        width: usize,
+        sizes: &Sizes,
+    ) -> Result<Values, Fault> {
         let rows = source.rows();
         let mut out = Values::with_capacity(self.field.elem, self.double, rows * width);
         if let (Base::Array, Source::Array(Array { numbers: Numbers::U8(bytes), .. })) = (base, source) {
@@ -221,8 +233,10 @@ impl Context<'_> {
                 }
                 let dim = &self.dims[dim.index()].name;
                 let bound = n.map(|n| format!("{n}")).unwrap_or_else(|| "its size".to_string());
-                let message = format!("{}: field `{name}` is {x}, not an index of `{dim}` (0 to below {bound})", place());
-                Err(Fault::new(Code::G0503, message).hint(format!("give the dim `{dim}` the right size, or shift the values")))
+                let message =
+                    format!("{}: field `{name}` is {x}, not an index of `{dim}` (0 to below {bound})", place());
+                Err(Fault::new(Code::G0503, message)
+                    .hint(format!("give the dim `{dim}` the right size, or shift the values")))
             }
             Elem::Int if x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX) => Ok(()),
             Elem::Bool if x == 0.0 || x == 1.0 => Ok(()),

@@ -111,10 +111,17 @@ const SPLIT_SEED: u64 = 0x5EED;
 ///
 /// # Errors
 /// Files that are missing, empty, of another shape or hold values that do not fit, with file, row and column.
-pub fn load(data: &Data, dims: &[Dim], places: &Places, sizes: &mut Sizes, double: bool) -> Result<Dataset, Diagnostic> {
-    let source = data.source.as_deref().ok_or_else(|| {
-        Diagnostic::error(Code::G0501, data.span, format!("the data `{}` name no file", data.name))
-    })?;
+pub fn load(
+    data: &Data,
+    dims: &[Dim],
+    places: &Places,
+    sizes: &mut Sizes,
+    double: bool,
+) -> Result<Dataset, Diagnostic> {
+    let source = data
+        .source
+        .as_deref()
+        .ok_or_else(|| Diagnostic::error(Code::G0501, data.span, format!("the data `{}` name no file", data.name)))?;
     let mut folder = Folder::open(source, places).map_err(|e| e.at(data.span))?;
     let mut columns = Vec::new();
     for field in &data.fields {
@@ -149,12 +156,8 @@ fn common_rows(data: &Data, columns: &[Column]) -> Result<usize, Diagnostic> {
     let first = columns.first().map(rows).unwrap_or(0);
     for (column, field) in columns.iter().zip(&data.fields) {
         if rows(column) != first {
-            let message = format!(
-                "field `{}` has {} rows, field `{}` has {first}",
-                column.name,
-                rows(column),
-                columns[0].name
-            );
+            let message =
+                format!("field `{}` has {} rows, field `{}` has {first}", column.name, rows(column), columns[0].name);
             return Err(Diagnostic::error(Code::G0502, field.span, message)
                 .label(data.fields[0].span, format!("{first} rows here"))
                 .hint("every field of a data set has one entry a row"));

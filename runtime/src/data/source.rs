@@ -42,8 +42,8 @@ impl Source {
     /// Reads a file by its ending: `.csv`, `.tsv`, `.npy`, idx (`ubyte`, `idx`), each perhaps with `.gz`.
     pub fn read(path: &Path) -> Result<Source, Fault> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
+        let bytes =
+            std::fs::read(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
         if bytes.is_empty() {
             return Err(Fault::new(Code::G0505, format!("`{shown}` is empty")));
         }
@@ -106,10 +106,8 @@ impl Folder {
                 .chain(&places.further)
                 .map(|p| format!("`{}`", p.join(name).display()))
                 .collect();
-            Fault::new(Code::G0501, format!("there is no `{name}`")).hint(format!(
-                "looked for {}; set GANNET_DATA to the folder that holds the data",
-                looked.join(" and ")
-            ))
+            Fault::new(Code::G0501, format!("there is no `{name}`"))
+                .hint(format!("looked for {}; set GANNET_DATA to the folder that holds the data", looked.join(" and ")))
         })?;
         Ok(Folder { root, files: Vec::new() })
     }

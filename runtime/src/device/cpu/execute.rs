@@ -99,7 +99,8 @@ enum BoundOffsets {
 impl BoundOffsets {
     /// Offsets along the row-major product of axes: one stride if they merge, else a table.
     fn of(extents: &[i64], strides: &[i64]) -> BoundOffsets {
-        let axes: Vec<(i64, i64)> = extents.iter().copied().zip(strides.iter().copied()).filter(|(n, _)| *n != 1).collect();
+        let axes: Vec<(i64, i64)> =
+            extents.iter().copied().zip(strides.iter().copied()).filter(|(n, _)| *n != 1).collect();
         let merges = axes.windows(2).all(|w| w[0].1 == w[1].0 * w[1].1);
         match axes.last() {
             None => BoundOffsets::Strided(0),
@@ -149,7 +150,9 @@ impl Bound {
             });
         }
         let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes)).collect();
-        let scratch = Memory::zeroed(work.iter().map(|w| w.scratch(threads)).max().unwrap_or(0) * if plan.double { 8 } else { 4 });
+        let scratch = Memory::zeroed(
+            work.iter().map(|w| w.scratch(threads)).max().unwrap_or(0) * if plan.double { 8 } else { 4 },
+        );
         peak += scratch.len();
         let sizes = sizes.iter().map(|n| *n as i64).collect();
         Bound { executable: executable.clone(), sizes, arena, results, pointers, work, scratch, threads, peak }
@@ -288,7 +291,9 @@ fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64]) -> Work {
         Kernel::Traversal(t) => {
             let count = match &t.outer.range {
                 Range::Full(extent) => extent.eval(sizes),
-                Range::Blocks { size, extent } => extent.eval(sizes).max(0).div_euclid(*size) + i64::from(extent.eval(sizes) % size != 0),
+                Range::Blocks { size, extent } => {
+                    extent.eval(sizes).max(0).div_euclid(*size) + i64::from(extent.eval(sizes) % size != 0)
+                }
                 Range::Block { .. } => unreachable!("the outermost loop is not inside another"),
             };
             let per_iteration = super::work::of_body(&t.outer.body, sizes).max(1);
