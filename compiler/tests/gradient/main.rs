@@ -5,6 +5,7 @@ mod eval;
 mod form;
 mod operations;
 mod random;
+mod shared;
 
 use eval::{Tensor, evaluate};
 use gannet_compiler::grad::differentiate;

@@ -4,19 +4,19 @@ use super::*;
 use gannet_compiler::graph::{At, Red};
 use gannet_lang::program::Fun;
 
-fn affine(terms: &[(i64, Axis)], offset: i64) -> At {
+pub fn affine(terms: &[(i64, Axis)], offset: i64) -> At {
     let mut terms: Vec<(i64, Axis)> = terms.to_vec();
     terms.sort_by_key(|t| t.1);
     At::Affine { terms: terms.into_iter().collect(), offset }
 }
 
-const A: fn(u32) -> Axis = |ix| ax(0, ix);
-const B: fn(u32) -> Axis = |ix| ax(1, ix);
-const C: fn(u32) -> Axis = |ix| ax(2, ix);
-const D: fn(u32) -> Axis = |ix| ax(3, ix);
+pub const A: fn(u32) -> Axis = |ix| ax(0, ix);
+pub const B: fn(u32) -> Axis = |ix| ax(1, ix);
+pub const C: fn(u32) -> Axis = |ix| ax(2, ix);
+pub const D: fn(u32) -> Axis = |ix| ax(3, ix);
 
 /// Where `fun` is smooth: operands are moved there.
-fn smooth(g: &mut Graph, fun: Fun, x: NodeId) -> NodeId {
+pub fn smooth(g: &mut Graph, fun: Fun, x: NodeId) -> NodeId {
     match fun {
         Fun::Log | Fun::Log1p | Fun::Sqrt | Fun::Recip | Fun::Pow | Fun::Div | Fun::Atan2 | Fun::Mod => {
             let two = g.num(2.0);
@@ -61,7 +61,7 @@ fn functions_of_one_operand() {
 }
 
 /// `order` times the derivative of the sum of squares.
-fn nest(m: &mut Model, mut y: NodeId, order: usize) -> NodeId {
+pub fn nest(m: &mut Model, mut y: NodeId, order: usize) -> NodeId {
     let w = m.param(0);
     for _ in 0..order {
         let square = m.g.mul_all(&[y, y]);
@@ -238,7 +238,7 @@ fn selection_never_makes_a_nan() {
 }
 
 /// `loss` is a sum of chosen entries of something that is infinite, or has an infinite derivative, at 0.
-fn check_finite(mut m: Model, loss: NodeId, want: &[f64]) {
+pub fn check_finite(mut m: Model, loss: NodeId, want: &[f64]) {
     let x = m.param(0);
     let g1 = m.grad(loss, x, &[], &[]);
     let square = m.g.mul_all(&[g1, g1]);
@@ -387,7 +387,7 @@ fn stop_passes_no_gradient_and_independence_is_zero() {
 }
 
 /// `f(x)` with a gradient by hand, `back` of (input, cotangent).
-fn custom(
+pub fn custom(
     m: &mut Model,
     k: usize,
     x: NodeId,
@@ -449,64 +449,4 @@ fn a_straight_through_gradient() {
     assert_eq!(got[0].data, [1.0, -1.0, -1.0]);
     assert_eq!(got[1].data, [1.0, 0.0, 1.0]);
     assert_eq!(got[2].data, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
-}
-
-#[test]
-fn a_shared_axis_is_one_problem_an_entry() {
-    // f(u)[a] = sum_b u[a, b]^3: the gradient by u with shared a is 3 u^2, no second a appears.
-    let mut m = model(&[&[A(0), B(0)]], &[], 5);
-    let x = m.param(0);
-    let u = m.point(0, x);
-    let cube = m.g.mul_all(&[u, u, u]);
-    let f = m.g.reduce(Red::Sum, &[B(0)], cube);
-    let grad = m.grad(f, u, &[], &[A(0)]);
-    // The Hessian of each copy.
-    let hessian = m.grad(grad, u, &[(B(0), B(1))], &[A(0)]);
-    m.output(grad);
-    m.output(hessian);
-    let got = m.run();
-    for (k, x) in m.params[0].iter().enumerate() {
-        assert!((got[0].data[k] - 3.0 * x * x).abs() < 1e-12);
-        for j in 0..3 {
-            let want = if k % 3 == j { 6.0 * x } else { 0.0 };
-            assert!((got[1].data[3 * k + j] - want).abs() < 1e-12);
-        }
-    }
-}
-
-#[test]
-fn a_gradient_by_hand_of_two_inputs_that_broadcast() {
-    // x[a, b] * w[b]: each hand-written cotangent has all axes, and is summed to those of its input.
-    for order in 0..2 {
-        check(model(&[&[A(0), B(0)], &[B(0)]], &[], 5), |m| {
-            let (x, w) = (m.param(0), m.param(1));
-            let (x, w) = (m.point(0, x), m.point(1, w));
-            let value = m.g.mul_all(&[x, w]);
-            let dy = m.point(2, value);
-            let (dx, dw) = (m.g.mul_all(&[dy, w]), m.g.mul_all(&[dy, x]));
-            let y = m.g.add(Op::Custom { inputs: 2 }, [value, x, w, dy, dx, dw]);
-            nest(m, y, order)
-        });
-    }
-}
-
-#[test]
-fn shared_and_own_axes_together() {
-    // y[a, b] = sum_c u[a, c] w[b, c]: by u with a shared, the Jacobian is w[b, c] for every a.
-    let mut m = model(&[&[A(0), C(0)], &[B(0), C(0)]], &[], 5);
-    let (x, w) = (m.param(0), m.param(1));
-    let u = m.point(0, x);
-    let z = m.g.contract(&[C(0)], &[u, w]);
-    let y = m.g.mul_all(&[z, z]);
-    let jacobian = m.grad(y, u, &[], &[A(0)]);
-    m.output(jacobian);
-    m.output(z);
-    let new = differentiate(&m.g);
-    assert!(new.ids().all(|id| new.ty(id).axes.iter().all(|a| a.ix == 0)), "{}", dump(&new));
-    let got = m.run();
-    for (k, have) in got[0].data.iter().enumerate() {
-        let (a, b, c) = (k / 12, k / 4 % 3, k % 4);
-        let want = 2.0 * got[1].data[a * 3 + b] * m.params[1][b * 4 + c];
-        assert!((have - want).abs() < 1e-12);
-    }
 }

@@ -1,0 +1,278 @@
+//! Units: what the leaves of terms are, functions, reports, data sets.
+
+use super::terms::*;
+use crate::diag::Span;
+
+/// What part of the data an input holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// The rows of the current batch (the dim `batch`).
+    Batch,
+    /// Every row (the dim named like the data set).
+    All,
+    /// The rows of a split (`train`, `test`).
+    Split(String),
+    /// An argument of a function (a trained net called from outside).
+    Argument,
+}
+
+/// A data input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// `digits.image`.
+    pub name: String,
+    /// The field (index into the data set's fields), if it comes from data.
+    pub field: Option<usize>,
+    /// Which rows.
+    pub part: Part,
+    /// Its type, the rows' axis first.
+    pub ty: Ty,
+}
+
+/// What a tensor is for; rules choose by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The default.
+    Weight,
+    /// Added to something.
+    Bias,
+    /// Multiplies a normalized value.
+    Scale,
+}
+
+/// A parameter tensor.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Its path: `f.linear1.w`.
+    pub name: String,
+    /// Its type.
+    pub ty: Ty,
+    /// What it is for.
+    pub role: Role,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// A state tensor.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Its path: `adam.m.f.linear1.w`.
+    pub name: String,
+    /// Its type.
+    pub ty: Ty,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// A scalar argument of the program.
+#[derive(Clone, Debug)]
+pub struct Hyper {
+    /// Its name, as `--set` takes it.
+    pub name: String,
+    /// Its value unless set.
+    pub default: f64,
+}
+
+/// What a function's output is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A parameter's (first or next) value.
+    Param(ParamId),
+    /// A state's (first or next) value.
+    State(StateId),
+    /// The loss of the step.
+    Loss,
+    /// A reported value, by position in [`Unit::reports`].
+    Report(usize),
+    /// The condition of a check, or the value of a net.
+    Value(String),
+}
+
+/// A part of a unit that is compiled on its own.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// `init`, `step`, `report` (test split or all data), `report on train`, `net f`, `check`.
+    pub name: String,
+    /// Outputs and their terms.
+    pub outputs: Vec<(Output, TermId)>,
+}
+
+/// A report of a train block or task.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its name.
+    pub name: String,
+    /// The split it is exact over; `None`: the test split, or all the data where there is none.
+    pub on: Option<String>,
+    /// Also every so many steps (or epochs, if the flag is set).
+    pub every: Option<(u64, bool)>,
+    /// Its type.
+    pub ty: Ty,
+    /// Drawn as a curve.
+    pub plot: bool,
+}
+
+/// How long and on what a train block runs.
+#[derive(Clone, Debug, Default)]
+pub struct Schedule {
+    /// The rows of a batch; `None`: all rows at once.
+    pub batch: Option<u64>,
+    /// Passes over the training rows.
+    pub epochs: Option<u64>,
+    /// Steps; wins over `epochs`.
+    pub steps: Option<u64>,
+}
+
+/// A run that a check or task needs: a train block with arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The train block.
+    pub train: String,
+    /// Arguments in the order given; `seed` is one of them.
+    pub args: Vec<(String, f64)>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Which kind of program.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UnitKind {
+    /// A train block.
+    Train,
+    /// A task.
+    Task,
+    /// A check.
+    Check,
+}
+
+/// One elaborated program.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The train block's or task's name, the check's text.
+    pub name: String,
+    /// Which kind.
+    pub kind: UnitKind,
+    /// Computes in double precision whatever the option.
+    pub double: bool,
+    /// Dims; terms speak of them by id.
+    pub dims: Vec<Dim>,
+    /// All terms of all functions.
+    pub terms: Vec<Term>,
+    /// Names of equations, for dumps and reports of faults, in order of definition.
+    pub names: Vec<(String, TermId)>,
+    /// Data inputs.
+    pub inputs: Vec<Input>,
+    /// Parameters.
+    pub params: Vec<Param>,
+    /// States.
+    pub states: Vec<State>,
+    /// Scalar arguments.
+    pub hypers: Vec<Hyper>,
+    /// Number of sites that draw random numbers.
+    pub sites: u32,
+    /// The data set it runs on, by position in [`Program::data`].
+    pub data: Option<usize>,
+    /// The dim of batches.
+    pub batch: Option<DimId>,
+    /// How long it runs.
+    pub schedule: Schedule,
+    /// Its reports.
+    pub reports: Vec<Report>,
+    /// Runs that it needs.
+    pub runs: Vec<Run>,
+    /// Its functions.
+    pub functions: Vec<Function>,
+}
+
+impl Unit {
+    /// The function of that name.
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|f| f.name == name)
+    }
+
+    /// A term.
+    pub fn term(&self, id: TermId) -> &Term {
+        &self.terms[id.index()]
+    }
+}
+
+/// Where a field's values come from; computed in f64 when the data are loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldExpr {
+    /// Columns `from..to` of the table.
+    Columns(usize, usize),
+    /// One column by number.
+    Column(usize),
+    /// One column by the header's name.
+    Named(String),
+    /// A whole array: a file in the source's folder.
+    File(String),
+    /// The source itself, if it is one array (npy, idx).
+    Whole,
+    /// A number.
+    Number(f64),
+    /// A scalar function of such values.
+    Map(Fun, Vec<FieldExpr>),
+}
+
+/// A field of a data set.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Element type of one row; an index is checked against its dim when loaded. Dims are those of [`Program::dims`].
+    pub elem: Elem,
+    /// Dims of one row.
+    pub dims: Vec<DimId>,
+    /// Where the values come from.
+    pub value: FieldExpr,
+    /// Where the field was declared.
+    pub span: Span,
+}
+
+/// How the rows of a split are found.
+#[derive(Clone, Debug)]
+pub enum Split {
+    /// This part of the rows, drawn with the seed.
+    Part {
+        /// Its name.
+        name: String,
+        /// 0 to 1.
+        part: f64,
+    },
+    /// Files of its own: for each field (by position) its values.
+    From {
+        /// Its name.
+        name: String,
+        /// One for each field.
+        fields: Vec<FieldExpr>,
+    },
+}
+
+/// A data set.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// Its name.
+    pub name: String,
+    /// The file or folder as written; `None`: synthetic, drawn by the unit's `data` function.
+    pub source: Option<String>,
+    /// Its fields.
+    pub fields: Vec<Field>,
+    /// Its splits.
+    pub splits: Vec<Split>,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+/// A checked source file.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Dims declared at the top level (a unit's own dims start with these, under the same ids).
+    pub dims: Vec<Dim>,
+    /// Data sets.
+    pub data: Vec<Data>,
+    /// Train blocks and tasks with their default arguments, in order.
+    pub units: Vec<Unit>,
+    /// Checks, in order.
+    pub checks: Vec<Unit>,
+}
