@@ -42,7 +42,7 @@ fn compiled(path: &Path) -> Vec<(String, String)> {
         let options = CompileOptions { double: unit.double, ..CompileOptions::default() };
         let stages = model.stages(unit, function, &options);
         let of = |stage: &str| format!("{} {} {stage}", path.display(), unit.name);
-        out.push((of("graph"), format!("{:?}", stages.rewritten)));
+        out.push((of("graph"), stages.rewritten.to_string()));
         out.push((of("plan"), stages.plan.to_string()));
         out.push((of("clif"), emit::cpu::clif(&stages.plan)));
         out.push((of("wgsl"), emit::wgsl::emit(&stages.plan)));
