@@ -258,7 +258,9 @@ impl Clusters {
         let (before, after) = (size(&a.outer).min(size(&b.outer)), size(&outer));
         let tiny = a.work + b.work < SMALL;
         let enough = after >= before || after >= PARALLEL || (tiny && small);
-        if !enough || self.detour(i, j) || self.detour(j, i) {
+        // What is much work keeps its threads: a scalar beside it must not put all of it into one iteration.
+        let keeps = |c: &Cluster| c.work < SMALL || after >= PARALLEL || after >= size(&c.outer);
+        if !enough || !keeps(&a) || !keeps(&b) || self.detour(i, j) || self.detour(j, i) {
             return false;
         }
         let merged = self.joined(&a, &b, outer);

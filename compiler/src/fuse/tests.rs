@@ -2,7 +2,7 @@
 
 use super::{LowerOptions, lower};
 use crate::graph::Tables;
-use crate::plan::{BufferId, Home, Kernel, Loop, Mode, Plan, Stmt, Traversal};
+use crate::plan::{BufferId, Extent, Home, Kernel, Loop, Mode, Plan, Range, Stmt, Traversal};
 use gannet_lang::check::{Loader, Options, check};
 use gannet_lang::diag::Sources;
 use gannet_lang::program::Output;
@@ -102,6 +102,17 @@ fn adam_on_one_tensor_is_one_flat_loop() {
     let updates: Vec<usize> = (0..plan.kernels.len()).filter(|k| plan.kernels[*k].name().contains("adam")).collect();
     assert_eq!(updates.len(), 1, "{plan}");
     assert_eq!(lanes_of(&plan, updates[0]), [0], "{plan}");
+}
+
+#[test]
+fn a_scalar_beside_a_large_pass_leaves_it_its_threads() {
+    let plan = plan(
+        "dim n = 1000000\ntrain t {\n param w: real[n] = 1\n minimize w[0]^2 over w by adam(0.1)\n steps 1\n}",
+        "step",
+    );
+    let update = plan.kernels.iter().find(|k| k.name().contains("adam")).expect("the update is a kernel");
+    let Kernel::Traversal(t) = update else { panic!("an update is a traversal:\n{plan}") };
+    assert_eq!(t.outer.range, Range::Full(Extent::constant(1_000_000)), "{plan}");
 }
 
 /// The plan of a net on a batch.
