@@ -26,7 +26,7 @@ impl Tensor {
     }
 
     /// The entry where each axis has the place that `at` gives.
-    fn get(&self, at: impl Fn(Axis) -> usize) -> f64 {
+    pub fn get(&self, at: impl Fn(Axis) -> usize) -> f64 {
         let mut k = 0;
         for (axis, n) in self.axes.iter().zip(&self.sizes) {
             k = k * n + at(*axis);

@@ -101,59 +101,20 @@ impl Language for ENode {
     }
 }
 
-/// Names of scalar functions in rules.
-const NAMES: &[(&str, Fun)] = &[
-    ("neg", Fun::Neg),
-    ("abs", Fun::Abs),
-    ("sign", Fun::Sign),
-    ("recip", Fun::Recip),
-    ("exp", Fun::Exp),
-    ("expm1", Fun::Expm1),
-    ("log", Fun::Log),
-    ("log1p", Fun::Log1p),
-    ("sqrt", Fun::Sqrt),
-    ("sin", Fun::Sin),
-    ("cos", Fun::Cos),
-    ("tan", Fun::Tan),
-    ("tanh", Fun::Tanh),
-    ("sigmoid", Fun::Sigmoid),
-    ("softplus", Fun::Softplus),
-    ("erf", Fun::Erf),
-    ("floor", Fun::Floor),
-    ("ceil", Fun::Ceil),
-    ("round", Fun::Round),
-    ("not", Fun::Not),
-    ("isfinite", Fun::IsFinite),
-    ("real", Fun::ToReal),
-    ("int", Fun::ToInt),
-    ("add", Fun::Add),
-    ("mul", Fun::Mul),
-    ("sub", Fun::Sub),
-    ("div", Fun::Div),
-    ("pow", Fun::Pow),
-    ("min", Fun::Min),
-    ("max", Fun::Max),
-    ("lt", Fun::Lt),
-    ("le", Fun::Le),
-    ("gt", Fun::Gt),
-    ("ge", Fun::Ge),
-    ("eq", Fun::Eq),
-    ("ne", Fun::Ne),
-    ("and", Fun::And),
-    ("or", Fun::Or),
-    ("select", Fun::Select),
-];
-
 impl FromOp for ENode {
     type Error = String;
 
-    /// Reads a number (a real constant) or a scalar function's name.
+    /// Reads a number (a real constant) or a scalar function's name, as the Graph's text has it.
     fn from_op(op: &str, children: Vec<Id>) -> Result<Self, String> {
         let args: SmallVec<[Id; 4]> = children.into();
         if let Ok(n) = op.parse::<f64>() {
             return Ok(ENode { what: What::Op(Op::Const(Num::new(n), Elem::Real)), args });
         }
-        let fun = NAMES.iter().find(|(name, _)| *name == op).ok_or_else(|| format!("no function is called {op}"))?.1;
+        let fun = crate::graph::FUNS
+            .iter()
+            .find(|(name, _)| *name == op)
+            .ok_or_else(|| format!("no function is called {op}"))?
+            .1;
         Ok(ENode { what: What::Op(Op::Map(fun)), args })
     }
 }

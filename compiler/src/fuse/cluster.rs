@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const LARGE: usize = 240;
 /// Kernels with less work than this are merged for their own sake, even if they then run on one thread.
 const SMALL: f64 = 16384.0;
+/// A cluster with more work than this keeps its threads: merging it into fewer outer iterations would cost more than the
+/// hand-over to another thread that it spares.
+const MUCH: f64 = 131_072.0;
 /// Outer iterations that suffice for all threads.
 const PARALLEL: f64 = 32.0;
 
@@ -258,8 +261,8 @@ impl Clusters {
         let (before, after) = (size(&a.outer).min(size(&b.outer)), size(&outer));
         let tiny = a.work + b.work < SMALL;
         let enough = after >= before || after >= PARALLEL || (tiny && small);
-        // What is much work keeps its threads: a scalar beside it must not put all of it into one iteration.
-        let keeps = |c: &Cluster| c.work < SMALL || after >= PARALLEL || after >= size(&c.outer);
+        // A scalar beside a large pass must not put all of it into one iteration.
+        let keeps = |c: &Cluster| c.work < MUCH || after >= PARALLEL || after >= size(&c.outer);
         if !enough || !keeps(&a) || !keeps(&b) || self.detour(i, j) || self.detour(j, i) {
             return false;
         }

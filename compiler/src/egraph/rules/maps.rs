@@ -72,7 +72,7 @@ pub const ORDER: &[Rule] = &[
     pattern("floor-floor", Exact, Always, "(floor (floor ?x)) => (floor ?x)"),
     pattern("ceil-ceil", Exact, Always, "(ceil (ceil ?x)) => (ceil ?x)"),
     pattern("round-round", Exact, Always, "(round (round ?x)) => (round ?x)"),
-    pattern("floor-whole", Exact, Always, "(floor (real ?x)) => (real ?x) if whole ?x"),
+    pattern("floor-whole", Exact, Always, "(floor (to_real ?x)) => (to_real ?x) if whole ?x"),
 ];
 
 /// Truth values and choices.
@@ -87,15 +87,15 @@ pub const LOGIC: &[Rule] = &[
     pattern("or-same", Exact, Always, "(or ?x ?x) => ?x"),
     pattern("and-or", Exact, Always, "(and ?x (or ?x ?y)) => ?x"),
     pattern("or-and", Exact, Always, "(or ?x (and ?x ?y)) => ?x"),
-    pattern("indicator-same", Exact, Always, "(mul (real ?c) (real ?c)) => (real ?c) if truth ?c"),
-    pattern("indicator-and", Exact, Always, "(mul (real ?c) (real ?d)) => (real (and ?c ?d)) if truth ?c and truth ?d"),
-    pattern("delta-same", Exact, Always, "(mul ?y (real (eq ?x ?x))) => ?y if whole ?x"),
+    pattern("indicator-same", Exact, Always, "(mul (to_real ?c) (to_real ?c)) => (to_real ?c) if truth ?c"),
+    pattern("indicator-and", Exact, Always, "(mul (to_real ?c) (to_real ?d)) => (to_real (and ?c ?d)) if truth ?c and truth ?d"),
+    pattern("delta-same", Exact, Always, "(mul ?y (to_real (eq ?x ?x))) => ?y if whole ?x"),
     pattern("select-same", Exact, Always, "(select ?c ?x ?x) => ?x"),
     pattern("select-not", Exact, Always, "(select (not ?c) ?x ?y) => (select ?c ?y ?x)"),
     pattern("select-equal", Exact, Always, "(select (eq ?x ?x) ?a ?b) => ?a if whole ?x"),
     pattern("select-less", Exact, Always, "(select (lt ?x ?x) ?a ?b) => ?b if whole ?x"),
     pattern("select-inner-then", Exact, Always, "(select ?c (select ?c ?x ?y) ?z) => (select ?c ?x ?z)"),
     pattern("select-inner-else", Exact, Always, "(select ?c ?x (select ?c ?y ?z)) => (select ?c ?x ?z)"),
-    pattern("select-indicator", Exact, Always, "(select ?c 1 0) => (real ?c)"),
+    pattern("select-indicator", Exact, Always, "(select ?c 1 0) => (to_real ?c)"),
     pattern("relu-select", Fast, Always, "(select (gt ?x 0) ?x 0) => (max ?x 0)"),
 ];

@@ -29,8 +29,8 @@ use std::fmt::{self, Display, Formatter};
 /// Names of element types, which no dim may be mistaken for.
 const ELEMS: [(&str, Elem); 3] = [("real", Elem::Real), ("int", Elem::Int), ("bool", Elem::Bool)];
 
-/// How each scalar function is written.
-const FUNS: [(&str, Fun); 42] = [
+/// How each scalar function is written, here and in rewrite rules.
+pub(crate) const FUNS: [(&str, Fun); 42] = [
     ("neg", Fun::Neg),
     ("abs", Fun::Abs),
     ("sign", Fun::Sign),

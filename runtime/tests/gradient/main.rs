@@ -1,17 +1,16 @@
 //! Gradients agree with central differences, and have the form that was asked for.
 #![allow(missing_docs)]
 
-mod eval;
 mod form;
 mod operations;
 mod random;
 mod shared;
 
-use eval::{Tensor, evaluate};
 use gannet_compiler::grad::differentiate;
 use gannet_compiler::graph::{Graph, NodeId, Num, Op, Tables, sorted};
 use gannet_lang::diag::Span;
 use gannet_lang::program::{Axis, Dim, DimId, Elem, Input, Output, Param, ParamId, Part, PointId, Role, Size, Ty};
+use gannet_runtime::reference::{Env, Tensor, eval};
 use std::sync::Arc;
 
 /// Dims of the tests, with their sizes.
@@ -87,13 +86,10 @@ impl Model {
 
     /// The outputs of a graph over the model's leaves.
     pub fn values_of(&self, g: &Graph) -> Vec<Tensor> {
-        let leaf = |op: &Op| match op {
-            Op::Param(p) => self.params[p.index()].clone(),
-            Op::Input(i) => self.inputs[i.index()].clone(),
-            _ => panic!("no such leaf"),
-        };
-        let values = evaluate(g, &leaf);
-        g.outputs.iter().map(|(_, id)| values[id.index()].clone()).collect()
+        let sizes = SIZES.iter().map(|n| *n as usize).collect();
+        let env = Env { sizes, params: self.params.clone(), inputs: self.inputs.clone(), ..Env::default() };
+        let values = eval(g, &env).unwrap_or_else(|f| panic!("{}\n{}", f.message, dump(g)));
+        values.into_iter().map(|(_, value)| value).collect()
     }
 
     /// The outputs after differentiation, which is verified.
@@ -168,16 +164,16 @@ fn check_param(m: &mut Model, k: usize, of: &Tensor, got: &Tensor) {
         let mut place = std::collections::BTreeMap::new();
         for a in axes.iter().rev() {
             let n = SIZES[a.dim.index()] as usize;
-            place.insert(Axis { ix: a.ix + 40, ..*a }, (rest % n) as i64);
+            place.insert(Axis { ix: a.ix + 40, ..*a }, rest % n);
             rest /= n;
         }
         for (at, (h, l)) in high.data.iter().zip(&low.data).enumerate() {
             let mut left = at;
             for (a, n) in of.axes.iter().zip(&of.sizes).rev() {
-                place.insert(*a, (left % n) as i64);
+                place.insert(*a, left % n);
                 left /= n;
             }
-            let (want, got) = ((h - l) / (2.0 * STEP), got.at(&place));
+            let (want, got) = ((h - l) / (2.0 * STEP), got.get(|a| place[&a]));
             let close = (want - got).abs() <= 1e-6 * (1.0 + want.abs().max(h.abs()));
             assert!(
                 close,
