@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 /// Iterations times instructions below which a traversal is not split: what one hand-over to another thread costs.
 const SPLIT_WORK: i64 = 32 * 1024;
+/// Parts of a long traversal for each thread: enough that a late thread finds some left, and no more, since each part
+/// computes again what does not change along the loop.
+const PARTS_PER_THREAD: i64 = 16;
 
 /// A plan with its machine code.
 pub struct Executable {
@@ -149,7 +152,7 @@ impl Bound {
                 Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k]) },
             });
         }
-        let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes)).collect();
+        let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes, threads)).collect();
         let scratch = Memory::zeroed(
             work.iter().map(|w| w.scratch(threads)).max().unwrap_or(0) * if plan.double { 8 } else { 4 },
         );
@@ -286,7 +289,7 @@ fn traverse(call: TraversalFn, context: &Context, lo: i64, hi: i64, grain: i64) 
     rayon::join(|| traverse(call, context, lo, middle, grain), || traverse(call, context, middle, hi, grain));
 }
 
-fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64]) -> Work {
+fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64], threads: usize) -> Work {
     match &executable.plan.kernels[k] {
         Kernel::Traversal(t) => {
             let count = match &t.outer.range {
@@ -297,7 +300,8 @@ fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64]) -> Work {
                 Range::Block { .. } => unreachable!("the outermost loop is not inside another"),
             };
             let per_iteration = super::work::of_body(&t.outer.body, sizes).max(1);
-            let grain = if t.parallel { (SPLIT_WORK / per_iteration).max(1) } else { count };
+            let parts = PARTS_PER_THREAD * threads as i64;
+            let grain = if t.parallel { (SPLIT_WORK / per_iteration).max(count / parts).max(1) } else { count };
             let call = executable.code.traversal(k).expect("a traversal has code");
             Work::Traversal { call, count, grain }
         }
