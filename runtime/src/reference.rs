@@ -2,11 +2,14 @@
 //! evaluates checks, and it explains where a value stopped being finite.
 //! Law: each node's value is computed entry by entry, straight from the definition of its operation.
 
+mod repeat;
+
 use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
 use gannet_compiler::{philox, scalar};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Axis, DimId, Fun, Output, RunId, Size, Ty, Unit};
+use std::collections::BTreeMap;
 
 /// A tensor: entries in row-major order of its axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,13 +114,34 @@ pub fn eval(graph: &Graph, env: &Env) -> Result<Vec<(Output, Tensor)>, Fault> {
 /// # Errors
 /// As [`eval`].
 pub fn eval_all(graph: &Graph, env: &Env) -> Result<Vec<Option<Tensor>>, Fault> {
+    eval_step(graph, env, &[])
+}
+
+/// The value of every live node of a graph whose `Arg`s have these values.
+fn eval_step(graph: &Graph, env: &Env, args: &[Tensor]) -> Result<Vec<Option<Tensor>>, Fault> {
     let live = graph.live();
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
+    let mut parts: BTreeMap<NodeId, Vec<Tensor>> = BTreeMap::new();
     for id in graph.ids().filter(|id| live[id.index()]) {
-        let value = Evaluator { graph, env, values: &values, id }.node()?;
+        let node = graph.node(id);
+        let value = match &node.op {
+            Op::Arg(k, ..) => args[*k as usize].clone(),
+            Op::Part(k) => parts[&node.args[0]][*k as usize].clone(),
+            Op::Loop(body) => {
+                let given: Vec<&Tensor> = node.args.iter().map(|a| known(&values, *a)).collect();
+                let results = repeat::run(body, env, &given).map_err(|f| Fault { node: id, ..f })?;
+                parts.insert(id, results);
+                Tensor::scalar(0.0)
+            }
+            _ => Evaluator { graph, env, values: &values, id }.node()?,
+        };
         values[id.index()] = Some(value);
     }
     Ok(values)
+}
+
+fn known(values: &[Option<Tensor>], id: NodeId) -> &Tensor {
+    values[id.index()].as_ref().expect("operands come first")
 }
 
 struct Evaluator<'a> {
@@ -211,6 +235,7 @@ impl Evaluator<'_> {
             Op::Fiber { red, at, over } => self.fiber(*red, at, over),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => self.tabulate(&node.ty, |p| Ok(get(0, p))),
             Op::Grad { .. } => panic!("gradients are taken before a graph is evaluated"),
+            Op::Arg(..) | Op::Part(_) | Op::Loop(_) => unreachable!("evaluated with their graph"),
         }
     }
 

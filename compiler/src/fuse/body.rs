@@ -286,7 +286,10 @@ impl<'a, 'g> Builder<'a, 'g> {
             return self.join_partials(id, env);
         }
         match &node.op {
-            Op::Input(_) | Op::Param(_) | Op::State(_) => unreachable!("fuse: leaf {id} has no buffer"),
+            Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Arg(..) | Op::Part(_) => {
+                unreachable!("fuse: {id} has no buffer")
+            }
+            Op::Loop(_) => unreachable!("fuse: a loop is read by its parts"),
             Op::Hyper(h) => self.put(kind, Inst::Hyper(*h)),
             Op::Step => self.put(kind, Inst::Step),
             Op::Const(n, _) => self.constant(kind, n.get()),

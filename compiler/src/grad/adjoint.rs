@@ -26,7 +26,13 @@ impl Ctx<'_> {
             let x = node.args[k];
             let term = match &node.op {
                 Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Hyper(_) | Op::Step | Op::Const(..) => None,
-                Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop => None,
+                Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop | Op::Arg(..) => None,
+                Op::Part(part) => {
+                    self.part_term(x, *part as usize, t);
+                    // The loop itself is met once all its parts have been.
+                    Some(Term { value: self.g.num(0.0), deltas: vec![], live: None })
+                }
+                Op::Loop(_) => unreachable!("what flows to a loop is noted by its parts"),
                 Op::Point(_) => Some(t.clone()),
                 Op::Map(fun) => self.map_operand(y, *fun, &node.args, k, t),
                 Op::Reduce(red, axes) => self.reduce_operand(y, *red, axes, x, t),

@@ -174,4 +174,10 @@ pub enum Op {
     },
     /// The same value, without a gradient. Removed after differentiation.
     Stop,
+    /// An operand of the loop whose body this graph is, as one step sees it: a leaf of bodies only.
+    Arg(u32, Elem, Axes),
+    /// A loop with states; its results are taken by `Part`. Operands: those of the body, see [`super::Body`].
+    Loop(std::sync::Arc<super::Body>),
+    /// One of the results of the operand, which has several.
+    Part(u32),
 }

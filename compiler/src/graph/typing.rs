@@ -58,6 +58,12 @@ impl Graph {
             Op::Read { at, guarded } => self.type_of_read(at, *guarded, args),
             Op::Fiber { red, at, over } => self.type_of_fiber(*red, at, over, args),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => Ok(self.ty(args[0]).clone()),
+            Op::Arg(_, elem, axes) => Ok(Type { elem: *elem, axes: sorted(axes.iter().copied()) }),
+            Op::Loop(body) => self.type_of_loop(body, args),
+            Op::Part(k) => match &self.node(args[0]).op {
+                Op::Loop(body) => body.part_type(*k as usize),
+                _ => Err(format!("{} has no parts", args[0])),
+            },
             Op::Grad { axes, shared: _ } => {
                 let own: Vec<Axis> = axes.iter().map(|n| n.0).collect();
                 ensure!(sorted(own.clone()) == self.ty(args[1]).axes, "{own:?} are not the axes of {}", args[1]);
@@ -73,13 +79,30 @@ impl Graph {
             Op::Contract(_) => (2, usize::MAX),
             Op::Read { guarded, .. } => (1 + usize::from(*guarded), usize::MAX),
             Op::Fiber { .. } => (1, usize::MAX),
-            Op::Reduce(..) | Op::Point(_) | Op::Stop => (1, 1),
+            Op::Reduce(..) | Op::Point(_) | Op::Stop | Op::Part(_) => (1, 1),
+            Op::Loop(body) => (body.states, usize::MAX),
             Op::Grad { .. } => (2, 2),
             Op::Custom { inputs } => (2 + 2 * *inputs as usize, 2 + 2 * *inputs as usize),
             _ => (0, 0),
         };
         ensure!((least..=most).contains(&count), "it cannot have {count} operands");
         Ok(())
+    }
+
+    /// The operands have the types of the body's `Arg`s, slices the loop's axis besides. The node itself is a bundle
+    /// without a value of its own.
+    fn type_of_loop(&self, body: &super::Body, args: &[NodeId]) -> Typed {
+        for id in body.graph.ids() {
+            let Op::Arg(k, elem, axes) = &body.graph.node(id).op else { continue };
+            let x = *args.get(*k as usize).ok_or_else(|| format!("operand {k} is missing"))?;
+            let slice = (body.states..body.states + body.slices).contains(&(*k as usize));
+            let wanted = sorted(axes.iter().copied().chain(slice.then_some(body.axis)));
+            let kind = |e: Elem| if let Elem::Index(_) = e { Elem::Int } else { e };
+            let ty = self.ty(x);
+            let fits = ty.axes == wanted && kind(ty.elem) == kind(*elem);
+            ensure!(fits, "operand {k} is {ty:?}, the step takes {elem:?} over {wanted:?}");
+        }
+        Ok(scalar(Elem::Real))
     }
 
     fn type_of_reduce(&self, red: Red, axes: &Axes, x: NodeId) -> Typed {
