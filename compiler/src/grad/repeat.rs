@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A fixed point of cotangents is found when a step changes them by this part of their size.
-const IMPLICIT_TOLERANCE: f64 = 1e-6;
+const IMPLICIT_TOLERANCE: f64 = 1e-7;
 
 /// The loop whose adjoint is built.
 struct Forward {

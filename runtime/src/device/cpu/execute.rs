@@ -193,6 +193,46 @@ impl Bound {
         self.executable.plan.buffers.iter().filter_map(|b| if let Home::Input(i) = b.home { Some(i) } else { None })
     }
 
+    /// Runs all kernels once.
+    ///
+    /// # Errors
+    /// A library operation that has no result for its operands.
+    pub fn run_kernels(&mut self, hypers: &[f64], step: f64, seed: u64) -> Result<(), Fault> {
+        let context = Context::new(&self.pointers, &self.sizes, hypers, step, seed);
+        let (pointers, double) = (&self.pointers, self.executable.plan.double);
+        for work in &mut self.work {
+            match work {
+                Work::Traversal { call, count, grain } => traverse(*call, &context, 0, *count, *grain),
+                Work::Library(c) => c.run(pointers)?,
+                Work::Repeat(l) => l.run(pointers, Given { hypers, step, seed })?,
+                Work::Contraction(c) if double => c.run::<f64>(pointers, &context, &mut self.scratch, self.threads),
+                Work::Contraction(c) => c.run::<f32>(pointers, &context, &mut self.scratch, self.threads),
+            }
+        }
+        Ok(())
+    }
+
+    /// The buffer of the operand of that number, if this is the step of a loop and reads it.
+    pub fn argument(&self, k: usize) -> Option<BufferId> {
+        let found = self.executable.plan.buffers.iter().position(|b| b.home == Home::Arg(k as u32));
+        found.map(BufferId::new)
+    }
+
+    /// Where a buffer lies.
+    pub fn pointer(&self, b: BufferId) -> *mut u8 {
+        self.pointers[b.index()]
+    }
+
+    /// Says where a buffer lies from now on.
+    pub fn set_pointer(&mut self, b: BufferId, at: *mut u8) {
+        self.pointers[b.index()] = at;
+    }
+
+    /// A truth value.
+    pub fn truth(&self, b: BufferId) -> bool {
+        self.entry(b, 0) != 0.0
+    }
+
     /// Runs all kernels once, then moves outputs that could not be written in place. To be called inside the thread
     /// pool whose size the binding was made for.
     ///
