@@ -87,6 +87,15 @@ impl Build<'_> {
                 self.graph.add(Op::Point(id), [x])
             }
             p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
+            p::Op::Library(lib, args) => {
+                let args = self.all(args);
+                let args: Vec<NodeId> = args.into_iter().map(|x| self.graph.to_real(x)).collect();
+                self.graph.add(Op::Library(lib.clone()), args)
+            }
+            p::Op::Part(x, k) => {
+                let x = self.at(*x);
+                self.graph.add(Op::Part(u32::from(*k)), [x])
+            }
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])

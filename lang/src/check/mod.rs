@@ -13,6 +13,7 @@ mod index;
 mod inputs;
 mod items;
 mod known;
+mod library;
 mod names;
 mod net;
 mod point;

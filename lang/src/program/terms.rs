@@ -3,6 +3,7 @@
 use crate::diag::Span;
 use crate::ids;
 use std::hash::{Hash, Hasher};
+use crate::program::Lib;
 
 ids! {
     /// A dim of a unit.
@@ -290,6 +291,10 @@ pub enum Op {
         /// One for each input.
         back: Vec<TermId>,
     },
+    /// A library operation; it has no value of its own, only [`Op::Part`]s.
+    Library(Lib, Vec<TermId>),
+    /// A result of an operation that has several.
+    Part(TermId, u8),
     /// The report of a run, a scalar (only in checks and tasks).
     Run(RunId, String),
     /// The value now of a state of a loop: a leaf of the loop's body.
@@ -374,6 +379,10 @@ impl Hash for Op {
             Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
             Op::Run(run, name) => (run, name).hash(h),
+            Op::Library(lib, xs) => (lib, xs).hash(h),
+            Op::Part(x, k) => (x, k).hash(h),
+            Op::LoopState(l, k) => (l, k).hash(h),
+            Op::LoopOut { of, part, needs } => (of, part, needs).hash(h),
         }
     }
 }

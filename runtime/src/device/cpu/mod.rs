@@ -3,6 +3,8 @@
 
 pub mod contract;
 pub mod execute;
+pub mod library;
+mod repeat;
 pub mod memory;
 mod work;
 
