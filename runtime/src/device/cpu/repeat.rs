@@ -3,7 +3,7 @@
 
 use super::execute::{Bound, Executable, Fault, Store};
 use super::memory::Memory;
-use gannet_compiler::plan::{Buffer, BufferId, Repeat};
+use gannet_compiler::plan::{Buffer, BufferId, Extent, Repeat};
 use gannet_lang::program::{Axis, LoopTest};
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct BoundRepeat {
     count: usize,
     /// Of each operand: what is done to bring it to the step.
     operands: Vec<Operand>,
+    /// The step's buffer of each operand that it reads.
+    args: Vec<Option<BufferId>>,
     /// Of each result of the step, by buffer: the memories that it is written to in turn, or the place of a kept output.
     outputs: Vec<Output>,
     /// Of each state: how the step's next value is brought into the order in which it is read, if that is another.
@@ -121,9 +123,9 @@ impl BoundRepeat {
         store: &Store,
         threads: usize,
     ) -> BoundRepeat {
-        let size = |a: Axis| sizes[a.dim.index()] as usize;
-        let count = size(call.axis);
         let plan = &code.plan;
+        let size = |a: Axis| Extent::of(a.dim, &plan.tables).eval(sizes) as usize;
+        let count = size(call.axis);
         let entry = |b: BufferId| code.bytes_of(plan.buffer(b).kind);
         let bytes = |b: BufferId| plan.bytes(b, sizes) as usize;
         let inner = Bound::new(code, sizes, store, threads);
@@ -162,7 +164,8 @@ impl BoundRepeat {
             let to = call.results[k].map_or(&now.axes, |b| &outer[b.index()].axes);
             last.push(Move::new(&now.axes, to, &size, bytes));
         }
-        BoundRepeat { call: call.clone(), inner, count, operands, outputs, reorder, last, kept }
+        let args = (0..call.operands.len()).map(|k| inner.argument(k)).collect();
+        BoundRepeat { call: call.clone(), inner, count, operands, args, outputs, reorder, last, kept }
     }
 
     /// Bytes of memory that the binding holds.
@@ -205,7 +208,7 @@ impl BoundRepeat {
     /// Sets the operands of a step.
     fn give(&mut self, outer: &[*mut u8], states: &[*mut u8], place: usize) {
         for (k, operand) in self.operands.iter_mut().enumerate() {
-            let Some(b) = self.inner.argument(k) else { continue };
+            let Some(b) = self.args[k] else { continue };
             let at = outer[self.call.operands[k].index()];
             let at = match (states.get(k), &mut operand.copied) {
                 (Some(state), _) => *state,
