@@ -89,6 +89,14 @@ impl Build<'_> {
                 self.graph.add(Op::Point(id), [x])
             }
             p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
+            p::Op::Library(lib, args) => {
+                let args: Vec<NodeId> = args.iter().map(|t| self.graph.to_real(self.nodes[t.index()])).collect();
+                self.graph.add(Op::Library(lib.clone()), args)
+            }
+            p::Op::Part(x, k) => {
+                let x = self.at(*x);
+                self.graph.add(Op::Part(*k), [x])
+            }
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])

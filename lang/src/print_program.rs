@@ -71,13 +71,13 @@ pub fn print_unit(unit: &Unit) -> String {
 /// The operands of a term.
 pub fn operands(op: &Op) -> Vec<TermId> {
     match op {
-        Op::Map(_, args) => args.clone(),
+        Op::Map(_, args) | Op::Library(_, args) => args.clone(),
         Op::Reduce { of, guard, .. } => std::iter::once(*of).chain(*guard).collect(),
         Op::Read { of, at, otherwise } => {
             let indices = at.iter().filter_map(|(_, a)| if let At::Term(t) = a { Some(*t) } else { None });
             std::iter::once(*of).chain(indices).chain(*otherwise).collect()
         }
-        Op::View(x) | Op::Point(x, _) | Op::Stop(x) => vec![*x],
+        Op::View(x) | Op::Point(x, _) | Op::Stop(x) | Op::Part(x, _) => vec![*x],
         Op::Grad { of, wrt, .. } => vec![*of, *wrt],
         Op::Custom { value, inputs, cotangent, back } => std::iter::once(*value)
             .chain(inputs.iter().copied())
@@ -188,6 +188,11 @@ fn op(op: &Op, unit: &Unit) -> String {
         Op::Custom { value, inputs, cotangent, back } => {
             format!("{value} with backward {cotangent}: {} -> {}", list(inputs), list(back))
         }
+        Op::Library(lib, args) => {
+            let groups: Vec<String> = lib.groups.iter().map(|g| format!("[{}]", axes(g, unit))).collect();
+            format!("{}{}({})", lib.fun.signature().name, groups.concat(), list(args))
+        }
+        Op::Part(x, k) => format!("part {k} of {x}"),
         Op::Run(run, name) => format!("{run}.{name}"),
     }
 }

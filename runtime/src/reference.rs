@@ -4,7 +4,7 @@
 
 use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
-use gannet_compiler::{philox, scalar};
+use gannet_compiler::{library, philox, scalar};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Axis, DimId, Fun, Output, RunId, Size, Ty, Unit};
 
@@ -210,8 +210,50 @@ impl Evaluator<'_> {
             Op::Read { at, guarded } => self.tabulate(&node.ty, |p| self.read(at, *guarded, p)),
             Op::Fiber { red, at, over } => self.fiber(*red, at, over),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => self.tabulate(&node.ty, |p| Ok(get(0, p))),
+            // Its parts have values.
+            Op::Library(_) => Ok(Tensor::scalar(0.0)),
+            Op::Part(k) => self.part(*k),
             Op::Grad { .. } => panic!("gradients are taken before a graph is evaluated"),
         }
+    }
+
+    /// A result of a library operation, member by member of the batch.
+    fn part(&self, k: u8) -> Result<Tensor, Fault> {
+        let node = self.graph.node(self.id);
+        let whole = self.graph.node(node.args[0]);
+        let Op::Library(lib) = &whole.op else { panic!("{:?} has no parts", whole.op) };
+        let operands: Vec<&Tensor> =
+            whole.args.iter().map(|a| self.values[a.index()].as_ref().expect("operands come first")).collect();
+        let axes: Vec<&[Axis]> = whole.args.iter().map(|a| &self.graph.ty(*a).axes[..]).collect();
+        let (groups, batch) = (lib.all_groups(&axes), lib.batch(&axes));
+        let sizes: Vec<usize> = groups.iter().map(|g| g.iter().map(|a| self.env.size(a.dim)).product()).collect();
+        let signature = lib.fun.signature();
+        let along = |own: &[usize]| own.iter().flat_map(|g| groups[*g].clone()).collect::<Vec<Axis>>();
+        let mut result = self.tabulate(&node.ty, |_| Ok(f64::NAN))?;
+        let (result_axes, result_sizes) = (result.axes.clone(), result.sizes.clone());
+        self.each(&batch, |member| {
+            let mut entries: Vec<Vec<f64>> = Vec::new();
+            for (operand, own) in operands.iter().zip(signature.operands) {
+                let mut list = Vec::new();
+                self.each(&along(own), |p| {
+                    let all: Places = member.iter().chain(p).copied().collect();
+                    list.push(operand.get(|a| place(&all, a)));
+                    Ok(())
+                })?;
+                entries.push(list);
+            }
+            let entries: Vec<&[f64]> = entries.iter().map(Vec::as_slice).collect();
+            let parts = library::eval(lib.fun, &sizes, &entries)
+                .map_err(|e| Fault { node: self.id, message: library::fault(lib.fun, &e) })?;
+            let mut values = parts[k as usize].iter();
+            self.each(&along(signature.parts[k as usize].groups), |p| {
+                let all: Places = member.iter().chain(p).copied().collect();
+                let at = result_axes.iter().zip(&result_sizes).fold(0, |at, (a, n)| at * n + place(&all, *a));
+                result.data[at] = *values.next().expect("a part has its entries");
+                Ok(())
+            })
+        })?;
+        Ok(result)
     }
 
     fn fold(&self, red: Red, axes: &Axes, p: &Places, f: impl Fn(&Places) -> f64) -> Result<f64, Fault> {

@@ -4,7 +4,7 @@
 use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
-use crate::session::{Session, gather};
+use crate::session::{Session, gather, no_result};
 use crate::shuffle::shuffle;
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{InputId, Output, Part};
@@ -168,7 +168,8 @@ pub fn train(
             let step = next_step(&mut full, &mut short, &mut batches, data.as_ref(), &mut trained);
             session.step += 1;
             let at = session.step as f64;
-            step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
+            let ran = step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
+            ran.map_err(|fault| no_result(&fault))?;
             let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
             losses.push(loss as f32);
             if session.options.check_finite && !loss.is_finite() {

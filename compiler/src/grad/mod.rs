@@ -12,6 +12,7 @@
 mod adjoint;
 mod cotangent;
 mod custom;
+mod library;
 mod partial;
 mod place;
 mod reads;

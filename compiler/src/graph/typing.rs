@@ -2,7 +2,7 @@
 //! Law: a node's type follows from its operation and its operands' types alone.
 
 use super::{At, Axes, Graph, NodeId, Op, Red, Subst, Type, sorted};
-use gannet_lang::program::{Axis, Elem, Fun, Ty};
+use gannet_lang::program::{Axis, Elem, Fun, Lib, Ty};
 use smallvec::SmallVec;
 
 /// `ensure!(condition, "message {}", ..)`: else returns the message as the error.
@@ -57,6 +57,8 @@ impl Graph {
             Op::Contract(axes) => self.type_of_contract(axes, args),
             Op::Read { at, guarded } => self.type_of_read(at, *guarded, args),
             Op::Fiber { red, at, over } => self.type_of_fiber(*red, at, over, args),
+            Op::Library(lib) => self.type_of_library(lib, args),
+            Op::Part(k) => self.part_type(args[0], *k),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => Ok(self.ty(args[0]).clone()),
             Op::Grad { axes, shared: _ } => {
                 let own: Vec<Axis> = axes.iter().map(|n| n.0).collect();
@@ -73,13 +75,40 @@ impl Graph {
             Op::Contract(_) => (2, usize::MAX),
             Op::Read { guarded, .. } => (1 + usize::from(*guarded), usize::MAX),
             Op::Fiber { .. } => (1, usize::MAX),
-            Op::Reduce(..) | Op::Point(_) | Op::Stop => (1, 1),
+            Op::Reduce(..) | Op::Point(_) | Op::Stop | Op::Part(_) => (1, 1),
+            Op::Library(lib) => (lib.fun.signature().operands.len(), lib.fun.signature().operands.len()),
             Op::Grad { .. } => (2, 2),
             Op::Custom { inputs } => (2 + 2 * *inputs as usize, 2 + 2 * *inputs as usize),
             _ => (0, 0),
         };
         ensure!((least..=most).contains(&count), "it cannot have {count} operands");
         Ok(())
+    }
+
+    /// The node itself has no value; its type is that of a real number, so that what depends on it counts as smooth.
+    fn type_of_library(&self, lib: &Lib, args: &[NodeId]) -> Typed {
+        let axes: Vec<&[Axis]> = args.iter().map(|a| &self.ty(*a).axes[..]).collect();
+        lib.check(&axes)?;
+        ensure!(args.iter().all(|a| self.ty(*a).elem == Elem::Real), "its operands are real");
+        let fits = !lib.fun.signature().square || lib.is_square(&self.tables.dims);
+        ensure!(fits, "rows and columns differ in number");
+        Ok(scalar(Elem::Real))
+    }
+
+    /// The type of result `k` of a node that has several.
+    ///
+    /// # Errors
+    /// A text, if the node has no such result.
+    pub fn part_type(&self, node: NodeId, k: u8) -> Result<Type, String> {
+        let node = self.node(node);
+        match &node.op {
+            Op::Library(lib) => {
+                let axes: Vec<&[Axis]> = node.args.iter().map(|a| &self.ty(*a).axes[..]).collect();
+                let (elem, axes) = lib.part(k as usize, &axes)?;
+                Ok(Type { elem, axes: axes.into_iter().collect() })
+            }
+            op => Err(format!("{op:?} has no parts")),
+        }
     }
 
     fn type_of_reduce(&self, red: Red, axes: &Axes, x: NodeId) -> Typed {

@@ -93,6 +93,7 @@ impl Graph {
             Op::Iota(axis) => vec![*axis],
             Op::Random(_, _, axes) | Op::Reduce(_, axes) | Op::Contract(axes) => axes.to_vec(),
             Op::Read { at, .. } => places(at),
+            Op::Library(lib) => lib.groups.concat(),
             Op::Fiber { at, over, .. } => places(at).into_iter().chain(over.iter().copied()).collect(),
             Op::Grad { axes, shared } => axes.iter().flat_map(|n| [n.0, n.1]).chain(shared.iter().copied()).collect(),
             _ => vec![],

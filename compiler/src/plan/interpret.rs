@@ -2,8 +2,8 @@
 //! Law: kernels, loops and statements are executed as they stand; lanes and threads change nothing.
 
 use super::{
-    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, Loop, Plan, Range, Stmt,
-    ValueId,
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, Plan, Range,
+    Stmt, Strided, ValueId,
 };
 use crate::graph::{Red, neutral};
 use gannet_lang::program::{Dist, Fun, SiteId};
@@ -52,6 +52,7 @@ pub fn run(plan: &Plan, leaves: &Leaves) -> Vec<Vec<f64>> {
                 run.one_loop(&t.outer, &mut frame);
             }
             Kernel::Contraction(c) => run.contraction(c),
+            Kernel::Library(c) => run.library(c),
         }
     }
     run.buffers
@@ -183,6 +184,31 @@ impl Run<'_> {
                     frame.counters[e.rows.id.index()] = row as i64;
                     self.row(&e.rows.body, e.columns, &tiles, &mut frame);
                 }
+            }
+        }
+    }
+
+    fn library(&mut self, c: &LibraryCall) {
+        let sizes = &self.leaves.sizes;
+        let signature = c.fun.signature();
+        let groups = c.group_sizes(sizes);
+        let members = c.batch.iter().map(|e| e.eval(sizes)).product::<i64>() as usize;
+        for member in 0..members {
+            let places = |s: &Strided, own: &[usize]| -> Vec<usize> {
+                let start = c.batch_offsets(s, sizes)[member];
+                c.entry_offsets(s, own, sizes).into_iter().map(|e| (start + e) as usize).collect()
+            };
+            let operand = |(o, own): (&Strided, &&[usize])| -> Vec<f64> {
+                places(o, own).into_iter().map(|at| self.buffers[o.buffer.index()][at]).collect()
+            };
+            let operands: Vec<Vec<f64>> = c.operands.iter().zip(signature.operands).map(operand).collect();
+            let operands: Vec<&[f64]> = operands.iter().map(Vec::as_slice).collect();
+            let parts = crate::library::eval(c.fun, &groups, &operands).unwrap_or_else(|e| panic!("{}: {e}", c.name));
+            for ((result, rule), part) in c.results.iter().zip(signature.parts).zip(parts) {
+                let Some(result) = result else { continue };
+                let places = places(result, rule.groups);
+                let buffer = &mut self.buffers[result.buffer.index()];
+                places.into_iter().zip(part).for_each(|(at, x)| buffer[at] = x);
             }
         }
     }

@@ -2,8 +2,8 @@
 //! Law: the same plan prints the same text.
 
 use super::{
-    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Loop, Mode, Plan, Range, Scope,
-    Stmt,
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, LibraryCall, Loop, Mode, Plan, Range,
+    Scope, Stmt, Strided,
 };
 use gannet_lang::program::Axis;
 use std::fmt::{Display, Formatter, Result, Write};
@@ -79,7 +79,23 @@ impl Text<'_> {
                 writeln!(f, "kernel {i} contraction \"{}\": {numbers}", c.name)?;
                 self.contraction(f, c)
             }
+            Kernel::Library(c) => {
+                writeln!(f, "kernel {i} library {} \"{}\": {numbers}", c.fun.signature().name, c.name)?;
+                self.library(f, c)
+            }
         }
+    }
+
+    fn library(&self, f: &mut Formatter<'_>, c: &LibraryCall) -> Result {
+        let groups: Vec<String> = c.groups.iter().map(|g| format!("[{}]", self.extents(g))).collect();
+        writeln!(f, "  batch [{}] groups {}", self.extents(&c.batch), groups.join(" "))?;
+        let strided = |s: &Strided| {
+            let own: Vec<String> = s.own.iter().map(|g| self.extents(g)).collect();
+            format!("{} [{}; {}]", s.buffer, self.extents(&s.batch), own.join("; "))
+        };
+        c.operands.iter().try_for_each(|o| writeln!(f, "  of {}", strided(o)))?;
+        let parts = c.results.iter().zip(c.fun.signature().parts);
+        parts.filter_map(|(r, p)| Some((r.as_ref()?, p))).try_for_each(|(r, p)| writeln!(f, "  {} {}", p.name, strided(r)))
     }
 
     fn contraction(&self, f: &mut Formatter<'_>, c: &Contraction) -> Result {

@@ -1,7 +1,9 @@
 //! The laws of a Plan, checked.
 //! Law: what passes here defines every value once before its use and reads no buffer before it is written.
 
-use super::{Address, BufferId, Home, Index, Inst, Kernel, Loop, LoopId, Plan, Range, Scope, Stmt, ValueId};
+use super::{
+    Address, BufferId, Home, Index, Inst, Kernel, LibraryCall, Loop, LoopId, Plan, Range, Scope, Stmt, Strided, ValueId,
+};
 use std::collections::BTreeSet;
 
 impl Plan {
@@ -43,6 +45,7 @@ impl Kernel {
         match self {
             Kernel::Traversal(t) => &t.name,
             Kernel::Contraction(c) => &c.name,
+            Kernel::Library(c) => &c.name,
         }
     }
 }
@@ -94,7 +97,29 @@ impl<'a> Check<'a> {
                     _ => Err("a contraction has either a result or an epilogue".into()),
                 }
             }
+            Kernel::Library(c) => self.library(c),
         }
+    }
+
+    fn library(&mut self, c: &LibraryCall) -> Result<(), String> {
+        let signature = c.fun.signature();
+        let fits = |s: &Strided, groups: &[usize]| {
+            let own = s.own.len() == groups.len() && groups.iter().zip(&s.own).all(|(g, o)| o.len() == c.groups[*g].len());
+            if own && s.batch.len() == c.batch.len() { Ok(()) } else { Err(format!("the strides in {} do not fit", s.buffer)) }
+        };
+        if c.operands.len() != signature.operands.len() || c.results.len() != signature.parts.len() {
+            return Err(format!("`{}` has other operands or parts", signature.name));
+        }
+        for (operand, groups) in c.operands.iter().zip(signature.operands) {
+            self.read(operand.buffer)?;
+            fits(operand, groups)?;
+        }
+        for (result, part) in c.results.iter().zip(signature.parts) {
+            let Some(result) = result else { continue };
+            fits(result, part.groups)?;
+            self.stores.insert(result.buffer);
+        }
+        Ok(())
     }
 
     fn read(&self, b: BufferId) -> Result<(), String> {
@@ -195,6 +220,11 @@ pub(crate) fn overwrites_early(kernel: &Kernel, buffer: BufferId) -> bool {
     let (outer, operands) = match kernel {
         Kernel::Traversal(t) => (Some(&t.outer), false),
         Kernel::Contraction(c) => (c.epilogue.as_ref().map(|e| &e.rows), c.a.buffer == buffer || c.b.buffer == buffer),
+        // Members of a batch may lie across each other.
+        Kernel::Library(c) => {
+            let writes = c.results.iter().flatten().any(|r| r.buffer == buffer);
+            return writes && c.operands.iter().any(|o| o.buffer == buffer);
+        }
     };
     let mut events = Vec::new();
     if let Some(outer) = outer {

@@ -12,6 +12,7 @@ mod expr;
 mod index;
 mod inputs;
 mod items;
+mod library;
 mod names;
 mod net;
 mod point;

@@ -82,6 +82,8 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
             });
             Op::Read { of: to(of), at: at.collect(), otherwise: otherwise.map(to) }
         }
+        Op::Library(lib, args) => Op::Library(lib, all(args)),
+        Op::Part(x, k) => Op::Part(to(x), k),
         Op::View(x) => Op::View(to(x)),
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
         Op::Stop(x) => Op::Stop(to(x)),

@@ -2,6 +2,7 @@
 
 use crate::diag::Span;
 use crate::ids;
+use crate::program::Lib;
 
 ids! {
     /// A dim of a unit.
@@ -287,6 +288,10 @@ pub enum Op {
         /// One for each input.
         back: Vec<TermId>,
     },
+    /// A library operation; it has no value of its own, only [`Op::Part`]s.
+    Library(Lib, Vec<TermId>),
+    /// A result of an operation that has several.
+    Part(TermId, u8),
     /// The report of a run, a scalar (only in checks and tasks).
     Run(RunId, String),
 }

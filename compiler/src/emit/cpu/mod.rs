@@ -140,6 +140,7 @@ pub fn clif(plan: &Plan) -> String {
         let name = match kernel {
             Kernel::Traversal(t) => &t.name,
             Kernel::Contraction(c) => &c.name,
+            Kernel::Library(_) => unreachable!("it has no signature"),
         };
         out.push_str(&format!("; kernel {k}: {name}\n{}\n", context.func.display()));
     }
@@ -168,7 +169,7 @@ fn signature(kernel: &Kernel, module: &JITModule) -> Option<Signature> {
     let count = match kernel {
         Kernel::Traversal(_) => 3,
         Kernel::Contraction(c) if c.epilogue.is_some() => 7,
-        Kernel::Contraction(_) => return None,
+        Kernel::Contraction(_) | Kernel::Library(_) => return None,
     };
     let mut signature = module.make_signature();
     signature.params = vec![AbiParam::new(types::I64); count];
@@ -192,6 +193,7 @@ fn build(
     let scope = match kernel {
         Kernel::Traversal(t) => &t.scope,
         Kernel::Contraction(c) => &c.epilogue.as_ref().expect("only epilogues are compiled").scope,
+        Kernel::Library(_) => unreachable!("it has no signature"),
     };
     let fused = has_fma(module);
     let mut lower = Lower::new(plan, scope, module, b, params[0]);
@@ -199,6 +201,7 @@ fn build(
     match kernel {
         Kernel::Traversal(t) => lower.traversal(t, params[1], params[2]),
         Kernel::Contraction(c) => lower.epilogue(c.epilogue.as_ref().expect("as above"), &params),
+        Kernel::Library(_) => unreachable!("it has no signature"),
     }
     lower.finish(config);
 }

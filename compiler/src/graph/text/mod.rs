@@ -11,6 +11,8 @@
 //! %4 = map.max %2 %3 : real[batch, out]
 //! %5 = read [batch = batch - 1] %4 else %3 : real[batch, out]
 //! %6 = fiber.sum [node = arg1] over [edge] %5 %7 : real[node]
+//! %8 = library.eigh [node] [node.1] [k] %9 : real
+//! %10 = part 0 %8 : real[k]
 //! output value "y" = %5
 //! ```
 //!
@@ -212,6 +214,11 @@ fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
         Op::Fiber { red, at, over } => {
             write!(f, "fiber.{} {} over {}", word(&REDS, red), Label(t, at), Label(t, &over[..]))
         }
+        Op::Library(lib) => {
+            write!(f, "library.{}", lib.fun.signature().name)?;
+            lib.groups.iter().try_for_each(|g| write!(f, " {}", Label(t, &g[..])))
+        }
+        Op::Part(k) => write!(f, "part {k}"),
         Op::Point(p) => write!(f, "point {p}"),
         Op::Grad { axes, shared } => {
             let name = |(axis, name): &(Axis, Axis)| format!("{} as {}", Label(t, *axis), Label(t, *name));

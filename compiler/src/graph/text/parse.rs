@@ -4,7 +4,7 @@
 use super::scan::{Token, scan, unquote};
 use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
 use crate::graph::{Args, At, Axes, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
-use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, Output, ParamId, PointId, SiteId, StateId};
+use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, Output, ParamId, PointId, SiteId, StateId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -296,6 +296,14 @@ impl<'s> Cursor<'_, 's> {
                 self.keyword("over")?;
                 Op::Fiber { red, at, over: self.axes()? }
             }
+            "library" => {
+                let fun = LIBRARY.into_iter().find(|f| f.signature().name == kind);
+                let fun = fun.ok_or_else(|| format!("there is no library operation `{kind}`"))?;
+                let groups: Parse<Vec<Vec<Axis>>> =
+                    (0..fun.signature().named).map(|_| self.list(Self::axis)).collect();
+                Op::Library(Lib { fun, groups: groups? })
+            }
+            "part" => Op::Part(self.number()?),
             "point" => Op::Point(PointId(self.id("p")?)),
             "grad" => self.grad()?,
             "custom" => Op::Custom { inputs: self.number()? },

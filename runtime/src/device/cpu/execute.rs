@@ -2,6 +2,7 @@
 //! Law: running a bound function allocates nothing, and its results do not depend on the number of threads.
 
 use super::contract::{self, Batch, Epilogue, Offsets, Operand, OperandMut, Product};
+use super::library::{BoundLibrary, Fault};
 use super::memory::Memory;
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
@@ -74,6 +75,7 @@ unsafe impl Send for Bound {}
 enum Work {
     Traversal { call: TraversalFn, count: i64, grain: i64 },
     Contraction(Box<BoundContraction>),
+    Library(Box<BoundLibrary>),
 }
 
 struct BoundContraction {
@@ -196,9 +198,13 @@ impl Bound {
     /// Runs all kernels once, then moves outputs that could not be written in place. To be called inside the thread
     /// pool whose size the binding was made for.
     ///
+    /// # Errors
+    /// A library operation that has no result for its operands; parameters and states then hold what was written so
+    /// far.
+    ///
     /// # Panics
     /// If an input that the plan reads was not set.
-    pub fn run(&mut self, hypers: &[f64], step: f64, seed: u64, store: &mut Store) {
+    pub fn run(&mut self, hypers: &[f64], step: f64, seed: u64, store: &mut Store) -> Result<(), Fault> {
         for (k, pointer) in self.pointers.iter().enumerate() {
             assert!(!pointer.is_null(), "input {} is set", self.executable.plan.buffers[k].name);
         }
@@ -206,6 +212,7 @@ impl Bound {
         for work in &self.work {
             match work {
                 Work::Traversal { call, count, grain } => traverse(*call, &context, 0, *count, *grain),
+                Work::Library(c) => c.run(&self.pointers)?,
                 Work::Contraction(c) => {
                     if self.executable.plan.double {
                         c.run::<f64>(&self.pointers, &context, &mut self.scratch, self.threads);
@@ -216,6 +223,7 @@ impl Bound {
             }
         }
         self.settle(store);
+        Ok(())
     }
 
     /// Copies next values that lie elsewhere to their parameters and states.
@@ -306,6 +314,7 @@ fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64], threads: usize)
             Work::Traversal { call, count, grain }
         }
         Kernel::Contraction(c) => Work::Contraction(Box::new(bind_contraction(executable, k, c, sizes))),
+        Kernel::Library(c) => Work::Library(Box::new(BoundLibrary::new(&executable.plan, c, sizes))),
     }
 }
 
@@ -334,7 +343,7 @@ fn bind_contraction(executable: &Executable, k: usize, c: &Contraction, sizes: &
 impl Work {
     fn scratch(&self, threads: usize) -> usize {
         match self {
-            Work::Traversal { .. } => 0,
+            Work::Traversal { .. } | Work::Library(_) => 0,
             Work::Contraction(c) => contract::scratch_len(c.m, c.n, c.k, threads),
         }
     }

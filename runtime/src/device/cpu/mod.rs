@@ -3,6 +3,7 @@
 
 pub mod contract;
 pub mod execute;
+pub mod library;
 pub mod memory;
 mod work;
 
