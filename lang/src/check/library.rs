@@ -428,7 +428,7 @@ impl Elab<'_> {
         let next = self.apply_fun(Fun::Add, &[low.clone(), Value::Num(1.0)], &two, span)?;
         let high = self.apply_fun(Fun::Min, &[next, last], &two, span)?;
         let part = self.apply_fun(Fun::Sub, &[place, low.clone()], &two, span)?;
-        let mut at = |elab: &mut Self, v: Value| -> Check<Value> {
+        let at = |elab: &mut Self, v: Value| -> Check<Value> {
             let place = elab.apply_fun(Fun::ToInt, &[v], &[span], span)?;
             let place = elab.tensor(&place, span)?;
             let index = elab.map1(Fun::ToInt, &place, span);
