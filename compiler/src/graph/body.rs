@@ -35,6 +35,18 @@ impl Body {
         Arc::new(Body { axis, states, slices, test, reverse, fixed, graph, key })
     }
 
+    /// A body with states and slices so many, reverse and fixed or not, as it is read from text.
+    pub(super) fn read(
+        axis: Axis,
+        (states, slices): (usize, usize),
+        test: Option<LoopTest>,
+        (reverse, fixed): (bool, bool),
+        graph: Graph,
+    ) -> Arc<Body> {
+        let shape = Body { axis, states, slices, test, reverse, fixed, graph: Graph::default(), key: String::new() };
+        Body::new(&shape, graph)
+    }
+
     /// The next values of the states.
     pub fn next(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.graph.outputs[..self.states].iter().map(|o| o.1)
