@@ -14,6 +14,7 @@ mod globals;
 mod index;
 mod inputs;
 mod items;
+mod known;
 mod names;
 mod net;
 mod point;
@@ -38,7 +39,7 @@ pub use program::{Checked, Options, check};
 use crate::diag::{Diagnostic, Span};
 use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use value::Scope;
 
@@ -84,7 +85,7 @@ struct Elab<'a> {
     mode: Mode,
     frames: Vec<Frame>,
     /// Terms by operation and type: the same equation is the same term.
-    known: HashMap<String, TermId>,
+    known: known::Known,
     /// What is evaluated (a definition or a loss), part of the names of random sites.
     pass: String,
     /// How often a site was passed in this evaluation.
