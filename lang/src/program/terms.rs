@@ -215,7 +215,7 @@ pub enum At {
 }
 
 /// A variable and the tangent along which it moves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Direction {
     /// A `Param` or `Point`.
     pub wrt: TermId,
@@ -332,6 +332,7 @@ impl Hash for Op {
             Op::Random(dist, site) => (dist, site).hash(h),
             Op::Point(x, point) => (x, point).hash(h),
             Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
+            Op::Along { of, by } => (of, by).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
             Op::Run(run, name) => (run, name).hash(h),
         }
