@@ -56,6 +56,9 @@ task t real f64 {
   report dw = max(abs(grad[a = w](looped(a, u, x)) - grad[a = w](unrolled(a, u, x))))
   report du = max(abs(grad[a = u](looped(w, a, x)) - grad[a = u](unrolled(w, a, x))))
   report dx = max(abs(grad[a = x](looped(w, u, a)) - grad[a = x](unrolled(w, u, a))))
+  v ~ normal[input, hidden]
+  report along = along[w = v](looped(w, u, x)) - sum(v*grad[w](looped(w, u, x)))
+  report curved = max(abs(along[w = v](grad[w](looped(w, u, x))) - grad[w](sum(v*grad[w](unrolled(w, u, x))))))
   report second = max(abs(grad[b = u](sum(grad[a = w](looped(a, b, x))^2)) - grad[b = u](sum(grad[a = w](unrolled(a, b, x))^2))))
 }",
     ),
@@ -71,6 +74,8 @@ task t real f64 {
   report d1 = grad[a = 1.5](power(a)) - 6*1.5^5
   report d2 = grad[b = 1.5](grad[a = b](power(a))) - 30*1.5^4
   s = iterate 4 from a = 1, b = 2 { a' = b; b' = a + b }
+  p = 1.5
+  report along = along[p = 2](power(p)) - 2*6*1.5^5
   report fibonacci = s.a - 8 + s.b - 13
   n = iterate 100 until total' > 10 from total = 0 { total' = total + 3 }
   report until = n - 12
@@ -91,6 +96,8 @@ task t real f64 {
   report dw = max(abs(grad[a = w](loss(a, x)) - grad[a = w](steps(a, x))))
   report dx = max(abs(grad[a = x](loss(w, a)) - grad[a = x](steps(w, a))))
   report second = max(abs(grad[b = x](sum(grad[a = x](loss(w, a))*b)) - grad[a = x](loss(w, a))))
+  v ~ normal[d, d]
+  report along = along[w = v](loss(w, x)) - sum(v*grad[w](loss(w, x)))
   report hessian = max(abs(grad[b = x](sum(grad[a = b](loss(w, a))^2)) - grad[b = x](sum(grad[a = b](steps(w, a))^2))))
 }",
     ),

@@ -3,9 +3,10 @@
 
 mod repeat;
 
-use crate::graph::{Args, At, Graph, NodeId, Op, Red, Tables, neutral};
+use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Red, Tables, neutral};
 use gannet_lang::print_program::needed;
 use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, Hyper, TermId, Ty, Unit};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The tables of a unit, with one more hyperparameter for each report of a run that it reads: the caller of the compiled
@@ -96,6 +97,7 @@ impl Build<'_> {
                 let x = self.at(*x);
                 self.graph.add(Op::Part(u32::from(*k)), [x])
             }
+            p::Op::Along { of, by } => self.along(*of, by),
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])
@@ -150,6 +152,21 @@ impl Build<'_> {
         let shared = crate::graph::sorted(shared.iter().copied().filter(|a| Some(*a) != step));
         let args: Args = Args::from_slice(&[self.at(of), self.at(wrt)]);
         self.graph.add(Op::Grad { axes: names.into_iter().collect(), shared }, args)
+    }
+
+    fn along(&mut self, of: TermId, by: &[p::Direction]) -> NodeId {
+        let mut names = SmallVec::new();
+        for d in by {
+            let own: &Ty = &self.unit.term(d.wrt).ty;
+            let mut pairs: AxisNames = own.axes.iter().copied().zip(d.axes.iter().copied()).collect();
+            pairs.sort();
+            pairs.retain(|n| Some(n.0) != self.loop_axis());
+            names.push(pairs);
+        }
+        let terms: Vec<TermId> =
+            std::iter::once(of).chain(by.iter().map(|d| d.wrt)).chain(by.iter().map(|d| d.tangent)).collect();
+        let args = self.all(&terms);
+        self.graph.add(Op::Along(names), args)
     }
 
     fn reduce(&mut self, red: p::Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {

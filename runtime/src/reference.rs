@@ -114,17 +114,34 @@ pub fn eval(graph: &Graph, env: &Env) -> Result<Vec<(Output, Tensor)>, Fault> {
 /// # Errors
 /// As [`eval`].
 pub fn eval_all(graph: &Graph, env: &Env) -> Result<Vec<Option<Tensor>>, Fault> {
-    eval_step(graph, env, &[])
+    eval_each(graph, env, |_, _| {})
 }
 
-/// The value of every live node of a graph whose `Arg`s have these values.
-fn eval_step(graph: &Graph, env: &Env, args: &[Tensor]) -> Result<Vec<Option<Tensor>>, Fault> {
+/// As [`eval_all`]; `change` may change each value before others are computed from it (to round it, say).
+///
+/// # Errors
+/// As [`eval`].
+pub fn eval_each(
+    graph: &Graph,
+    env: &Env,
+    change: impl FnMut(NodeId, &mut Tensor),
+) -> Result<Vec<Option<Tensor>>, Fault> {
+    eval_step(graph, env, &[], change)
+}
+
+/// As [`eval_each`], of a graph whose `Arg`s have these values.
+fn eval_step(
+    graph: &Graph,
+    env: &Env,
+    args: &[Tensor],
+    mut change: impl FnMut(NodeId, &mut Tensor),
+) -> Result<Vec<Option<Tensor>>, Fault> {
     let live = graph.live();
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
     let mut parts: BTreeMap<NodeId, Vec<Tensor>> = BTreeMap::new();
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);
-        let value = match &node.op {
+        let mut value = match &node.op {
             Op::Arg(k, ..) => args[*k as usize].clone(),
             Op::Part(k) if parts.contains_key(&node.args[0]) => parts[&node.args[0]][*k as usize].clone(),
             Op::Loop(body) => {
@@ -135,6 +152,7 @@ fn eval_step(graph: &Graph, env: &Env, args: &[Tensor]) -> Result<Vec<Option<Ten
             }
             _ => Evaluator { graph, env, values: &values, id }.node()?,
         };
+        change(id, &mut value);
         values[id.index()] = Some(value);
     }
     Ok(values)
@@ -237,7 +255,7 @@ impl Evaluator<'_> {
             // Its parts have values.
             Op::Library(_) => Ok(Tensor::scalar(0.0)),
             Op::Part(k) => self.part(*k),
-            Op::Grad { .. } => panic!("gradients are taken before a graph is evaluated"),
+            Op::Grad { .. } | Op::Along(_) => panic!("gradients are taken before a graph is evaluated"),
             Op::Arg(..) | Op::Loop(_) => unreachable!("evaluated with their graph"),
         }
     }

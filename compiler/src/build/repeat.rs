@@ -62,6 +62,7 @@ impl Loops {
         for id in needed {
             let (of, wrt): (Vec<TermId>, Vec<TermId>) = match &unit.term(*id).op {
                 p::Op::Grad { of, wrt, .. } => (vec![*of], vec![*wrt]),
+                p::Op::Along { of, by } => (vec![*of], by.iter().map(|d| d.wrt).collect()),
                 p::Op::Custom { value, inputs, cotangent, back } => {
                     let of = back.iter().copied().chain([*value]).collect();
                     (of, inputs.iter().copied().chain([*cotangent]).collect())
@@ -105,8 +106,11 @@ impl<'u> Build<'u> {
             if self.nodes[id.index()].is_some() || !self.belongs(*id) {
                 continue;
             }
+            let first = self.graph.len();
             let node = self.term(*id);
-            self.graph.set_span(node, self.unit.term(*id).span);
+            let span = self.unit.term(*id).span;
+            self.graph.set_span(node, span);
+            (first..self.graph.len()).for_each(|k| self.graph.set_span(NodeId::new(k), span));
             self.nodes[id.index()] = Some(node);
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Scratch {
     nonfinite: Vec<bool>,
     /// What flows to the results of operations that have several.
     pub parts: BTreeMap<NodeId, Vec<(usize, Term)>>,
+    /// Of each loop of tangents: the part that is the tangent of a part.
+    pub tangent_parts: BTreeMap<NodeId, BTreeMap<usize, usize>>,
 }
 
 impl Scratch {

@@ -53,34 +53,10 @@ impl Ctx<'_> {
             copies.extend(self.axes(value).iter().copied().filter(|a| !own.contains(a)));
             parts.insert(part, value);
         }
-        let active = self.active_operands(&body, &args, active);
+        let active = active_operands(self.g, &body, &args, &|k| active(args[k]));
         let forward = Forward { id, body, args, active, parts, copies: sorted(copies) };
         let found = if forward.body.fixed { self.implicit(&forward) } else { self.backward(&forward) };
         found.into_iter().map(|(x, value)| (x, Term { value, deltas: vec![], live: None })).collect()
-    }
-
-    /// Operands through which something flows. A state may be reached by way of other states.
-    fn active_operands(&self, body: &Body, args: &[NodeId], active: &dyn Fn(NodeId) -> bool) -> Vec<bool> {
-        let real = |x: NodeId| self.g.ty(x).elem == Elem::Real;
-        let mut on: Vec<bool> = args.iter().map(|x| active(*x) && real(*x)).collect();
-        loop {
-            let leaves: Vec<NodeId> = body
-                .graph
-                .ids()
-                .filter(|id| matches!(body.graph.node(*id).op, Op::Arg(k, ..) if on[k as usize]))
-                .collect();
-            let reached = active_from(&body.graph, body.graph.len(), &leaves);
-            let mut grown = false;
-            for (k, next) in body.next().enumerate() {
-                if reached[next.index()] && !on[k] && real(args[k]) {
-                    on[k] = true;
-                    grown = true;
-                }
-            }
-            if !grown {
-                return on;
-            }
-        }
     }
 
     /// The loop back.
@@ -156,18 +132,16 @@ impl Ctx<'_> {
 
     /// The forward step again, on the states as they were before it.
     fn replay(&mut self, f: &Forward, builder: &mut LoopBuilder, step: &mut Graph) -> Replay {
-        let mut leaves = BTreeMap::new();
-        for k in 0..f.args.len() {
-            let outer = if k < f.body.states {
-                let part = f.body.before(k).expect("the states before each step are kept until loops are trimmed");
-                self.g.part(f.id, part)
-            } else {
-                f.args[k]
-            };
-            // A point keeps it apart from equal leaves, which other cotangents may flow to.
-            let leaf = builder.outer(self.g, step, outer);
-            leaves.insert(k, step.add(Op::Point(PointId(u32::MAX - k as u32)), [leaf]));
-        }
+        let outer: Vec<NodeId> = (0..f.args.len())
+            .map(|k| match k < f.body.states {
+                true => {
+                    let part = f.body.before(k).expect("the states before each step are kept until loops are trimmed");
+                    self.g.part(f.id, part)
+                }
+                false => f.args[k],
+            })
+            .collect();
+        let leaves = leaves_in(self.g, builder, step, &outer);
         let map = inline(&f.body.graph, step, &leaves);
         let leaves = leaves.into_iter().filter(|(k, _)| f.active[*k]).collect();
         Replay { map, leaves }
@@ -190,11 +164,7 @@ impl Ctx<'_> {
         let mut step = Graph::like(self.g);
         let now: Vec<NodeId> = given.iter().map(|g| builder.state(self.g, &mut step, *g)).collect();
         let outer: Vec<NodeId> = (0..f.args.len()).map(|k| self.at_end(f, &ends, k)).collect();
-        let mut leaves = BTreeMap::new();
-        for (k, x) in outer.iter().enumerate() {
-            let leaf = builder.outer(self.g, &mut step, *x);
-            leaves.insert(k, step.add(Op::Point(PointId(u32::MAX - k as u32)), [leaf]));
-        }
+        let leaves = leaves_in(self.g, &mut builder, &mut step, &outer);
         let map = inline(&f.body.graph, &mut step, &leaves);
         let seeds: Vec<(NodeId, NodeId)> = states.iter().map(|k| (map[&next[*k]], now[*k])).collect();
         let wanted: BTreeMap<usize, NodeId> = leaves.into_iter().filter(|(k, _)| *k < f.body.states).collect();
@@ -236,8 +206,45 @@ struct Replay {
     leaves: BTreeMap<usize, NodeId>,
 }
 
+/// Operands through which something flows. A state may be reached by way of other states.
+pub(super) fn active_operands(g: &Graph, body: &Body, args: &[NodeId], active: &dyn Fn(usize) -> bool) -> Vec<bool> {
+    let real = |x: NodeId| g.ty(x).elem == Elem::Real;
+    let mut on: Vec<bool> = (0..args.len()).map(|k| active(k) && real(args[k])).collect();
+    loop {
+        let leaf = |id: &NodeId| matches!(body.graph.node(*id).op, Op::Arg(k, ..) if on[k as usize]);
+        let leaves: Vec<NodeId> = body.graph.ids().filter(leaf).collect();
+        let reached = active_from(&body.graph, body.graph.len(), &leaves);
+        let mut grown = false;
+        for (k, next) in body.next().enumerate() {
+            if reached[next.index()] && !on[k] && real(args[k]) {
+                on[k] = true;
+                grown = true;
+            }
+        }
+        if !grown {
+            return on;
+        }
+    }
+}
+
+/// Points on what the step sees of some nodes: a point keeps a leaf apart from equal ones, which other derivatives may
+/// flow to.
+pub(super) fn leaves_in(
+    g: &Graph,
+    builder: &mut LoopBuilder,
+    step: &mut Graph,
+    outer: &[NodeId],
+) -> BTreeMap<usize, NodeId> {
+    let mut leaves = BTreeMap::new();
+    for (k, x) in outer.iter().enumerate() {
+        let leaf = builder.outer(g, step, *x);
+        leaves.insert(k, step.add(Op::Point(PointId(u32::MAX - k as u32)), [leaf]));
+    }
+    leaves
+}
+
 /// Copies a body into a graph, with these nodes for its operands.
-fn inline(body: &Graph, into: &mut Graph, leaves: &BTreeMap<usize, NodeId>) -> BTreeMap<NodeId, NodeId> {
+pub(super) fn inline(body: &Graph, into: &mut Graph, leaves: &BTreeMap<usize, NodeId>) -> BTreeMap<NodeId, NodeId> {
     let live = body.live();
     let mut map = BTreeMap::new();
     for id in body.ids().filter(|id| live[id.index()]) {
@@ -282,7 +289,7 @@ fn cotangents_in(
 }
 
 /// Do values still change from step to step by more than the tolerance?
-fn changes(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> NodeId {
+pub(super) fn changes(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> NodeId {
     let (mut moved, mut size) = (vec![g.num(0.0)], vec![g.num(0.0)]);
     for (a, b) in now.iter().zip(next) {
         let away = g.map2(Fun::Sub, *b, *a);

@@ -10,7 +10,7 @@ mod typing;
 mod verify;
 
 pub use body::{Body, LoopBuilder};
-pub use op::{At, Axes, Num, Op, Red, Subst};
+pub use op::{At, Axes, AxisNames, Num, Op, Red, Subst};
 pub(crate) use text::FUNS;
 pub use text::{ParseError, output_label};
 pub use typing::fun_arity;

@@ -4,7 +4,7 @@
 use super::Elab;
 use crate::diag::Span;
 use crate::print_program::operands;
-use crate::program::{At, Loop, LoopId, LoopPart, Op, ParamId, PointId, TermId};
+use crate::program::{At, Direction, Loop, LoopId, LoopPart, Op, ParamId, PointId, TermId};
 use std::collections::BTreeMap;
 
 impl Elab<'_> {
@@ -36,13 +36,21 @@ impl Elab<'_> {
 
     /// `of` built again on a point with the value of `by`, and that point.
     pub fn on_point(&mut self, of: TermId, by: TermId, span: Span) -> (TermId, TermId) {
+        let (of, start) = self.all_on_point(&[of], by, span);
+        (of[0], start)
+    }
+
+    /// Several terms built again on one point.
+    pub fn all_on_point(&mut self, of: &[TermId], by: TermId, span: Span) -> (Vec<TermId>, TermId) {
         let ty = self.ty(by).clone();
         let point = self.point();
         let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
         let mut map = BTreeMap::from([(by, start)]);
         let needed = self.below(of);
-        let loops = self.loops_on(by, of, &needed, &mut map);
-        for id in (by.index() + 1..=of.index()).map(TermId::new).filter(|id| needed[id.index()]) {
+        let loops = self.loops_on(by, &needed, &mut map);
+        // A copied loop's step is copied as a whole, also what stands before `by`.
+        let first = if loops.is_empty() { by.index() + 1 } else { 0 };
+        for id in (first..needed.len()).map(TermId::new).filter(|id| needed[id.index()] && *id != by) {
             let op = self.unit.terms[id.index()].op.clone();
             if operands(&op).iter().any(|t| map.contains_key(t)) {
                 let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
@@ -66,19 +74,18 @@ impl Elab<'_> {
                 map.insert(id, new);
             }
         }
-        (map.get(&of).copied().unwrap_or(of), start)
+        (of.iter().map(|t| map.get(t).copied().unwrap_or(*t)).collect(), start)
     }
 
     /// New loops for those that depend on `by`; their states get new terms in `map`.
     fn loops_on(
         &mut self,
         by: TermId,
-        of: TermId,
         needed: &[bool],
         map: &mut BTreeMap<TermId, TermId>,
     ) -> BTreeMap<LoopId, LoopId> {
         let mut loops = BTreeMap::new();
-        for k in (0..=of.index()).filter(|k| needed[*k]) {
+        for k in (0..needed.len()).filter(|k| needed[*k]) {
             let Op::LoopOut { of: l, .. } = self.unit.terms[k].op else { continue };
             if !loops.contains_key(&l) && self.depends(TermId::new(k), by) {
                 let copy = LoopId::new(self.unit.loops.len());
@@ -86,7 +93,7 @@ impl Elab<'_> {
                 loops.insert(l, copy);
             }
         }
-        for k in (0..=of.index()).filter(|k| needed[*k]) {
+        for k in (0..needed.len()).filter(|k| needed[*k]) {
             if let Op::LoopState(l, state) = self.unit.terms[k].op
                 && let Some(copy) = loops.get(&l)
             {
@@ -98,11 +105,11 @@ impl Elab<'_> {
         loops
     }
 
-    /// Which terms a term needs.
-    fn below(&self, of: TermId) -> Vec<bool> {
-        let mut needed = vec![false; of.index() + 1];
-        needed[of.index()] = true;
-        for k in (0..=of.index()).rev() {
+    /// Which terms some terms need.
+    fn below(&self, of: &[TermId]) -> Vec<bool> {
+        let mut needed = vec![false; of.iter().map(|t| t.index() + 1).max().unwrap_or(0)];
+        of.iter().for_each(|t| needed[t.index()] = true);
+        for k in (0..needed.len()).rev() {
             if needed[k] {
                 for t in operands(&self.unit.terms[k].op) {
                     needed[t.index()] = true;
@@ -132,6 +139,10 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
         Op::Stop(x) => Op::Stop(to(x)),
         Op::Grad { of, wrt, axes, shared } => Op::Grad { of: to(of), wrt: to(wrt), axes, shared },
+        Op::Along { of, by } => {
+            let by = by.into_iter().map(|d| Direction { wrt: to(d.wrt), axes: d.axes, tangent: to(d.tangent) });
+            Op::Along { of: to(of), by: by.collect() }
+        }
         Op::Custom { value, inputs, cotangent, back } => {
             Op::Custom { value: to(value), inputs: all(inputs), cotangent: to(cotangent), back: all(back) }
         }

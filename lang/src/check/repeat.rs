@@ -85,7 +85,7 @@ impl Elab<'_> {
                         .hint(format!("give it one in the loop: `{}' = ...`", state.name.name)),
                 );
             };
-            for (a, b) in self.pairs(&state.first, &after, state.span)? {
+            for (a, b) in self.carried(&state.first, &after, state.span)? {
                 let b = self.next_like(&a, &b, repeat.axis, state)?;
                 first.push(a.id);
                 next.push(b);
@@ -235,7 +235,7 @@ impl Elab<'_> {
     }
 
     /// The tensors of a first value and those of the next value that belong to them.
-    fn pairs(&mut self, first: &Value, next: &Value, span: Span) -> Check<Vec<(Tensor, Tensor)>> {
+    fn carried(&mut self, first: &Value, next: &Value, span: Span) -> Check<Vec<(Tensor, Tensor)>> {
         match (first, next) {
             (Value::Tree(a), Value::Tree(b)) if a.leaves.len() == b.leaves.len() => {
                 Ok(a.leaves.iter().zip(&b.leaves).map(|(x, y)| (x.value.clone(), y.value.clone())).collect())

@@ -59,6 +59,7 @@ impl<'a> Elab<'a> {
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
+            library: Rc::new(Scope::default()),
             sites: BTreeMap::new(),
             lenient: false,
             loop_fields: BTreeMap::new(),

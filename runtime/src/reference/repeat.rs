@@ -20,7 +20,7 @@ pub(super) fn run(body: &Body, env: &Env, given: &[&Tensor]) -> Result<Vec<Tenso
                 _ => given[k].clone(),
             })
             .collect();
-        let values = eval_step(&body.graph, env, &args)?;
+        let values = eval_step(&body.graph, env, &args, |_, _| {})?;
         let value = |id: gannet_compiler::graph::NodeId| values[id.index()].clone().expect("outputs are live");
         let go_on = body.go_on().is_none_or(|id| value(id).data[0] != 0.0);
         if body.test == Some(LoopTest::Before) && !go_on {

@@ -3,8 +3,10 @@
 
 use super::scan::{Token, scan, unquote};
 use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
-use crate::graph::{Args, At, Axes, Body, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
-use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, LoopTest, Output, ParamId, PointId, SiteId, StateId};
+use crate::graph::{Args, At, Axes, AxisNames, Body, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
+use gannet_lang::program::{
+    Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, LoopTest, Output, ParamId, PointId, SiteId, StateId,
+};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -361,6 +363,10 @@ impl<'s> Cursor<'_, 's> {
             "loop" => self.repeat()?,
             "point" => Op::Point(PointId(self.id("p")?)),
             "grad" => self.grad()?,
+            "along" => {
+                let directions: usize = self.number()?;
+                Op::Along((0..directions).map(|_| self.names()).collect::<Parse<_>>()?)
+            }
             "custom" => Op::Custom { inputs: self.number()? },
             "stop" => Op::Stop,
             _ => return Err(format!("there is no operation `{word}`")),
@@ -369,13 +375,18 @@ impl<'s> Cursor<'_, 's> {
     }
 
     fn grad(&mut self) -> Parse<Op> {
-        let axes = self.list(|c| {
+        let axes = self.names()?;
+        self.keyword("shared")?;
+        Ok(Op::Grad { axes, shared: self.axes()? })
+    }
+
+    fn names(&mut self) -> Parse<AxisNames> {
+        let names = self.list(|c| {
             let axis = c.axis()?;
             c.keyword("as")?;
             Ok((axis, c.axis()?))
         })?;
-        self.keyword("shared")?;
-        Ok(Op::Grad { axes: axes.into_iter().collect(), shared: self.axes()? })
+        Ok(names.into_iter().collect())
     }
 
     fn output(&mut self) -> Parse<Output> {
