@@ -74,7 +74,7 @@ task t real f64 {
   report d1 = grad[a = 1.5](power(a)) - 6*1.5^5
   report d2 = grad[b = 1.5](grad[a = b](power(a))) - 30*1.5^4
   s = iterate 4 from a = 1, b = 2 { a' = b; b' = a + b }
-  p = 1.5
+  p = sum([1, 0.5])
   report along = along[p = 2](power(p)) - 2*6*1.5^5
   report fibonacci = s.a - 8 + s.b - 13
   n = iterate 100 until total' > 10 from total = 0 { total' = total + 3 }

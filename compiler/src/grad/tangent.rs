@@ -85,8 +85,7 @@ impl Ctx<'_> {
             Op::Read { at, .. } => at.iter().any(|n| n.0 == axis),
             Op::Fiber { at, over, .. } => over.contains(&axis) || at.iter().any(|n| n.0 == axis),
             // Its transposition sums over the axes of the hand-written cotangents.
-            Op::Custom { .. } => true,
-            Op::Library(lib) => lib.groups.iter().flatten().any(|a| *a == axis),
+            Op::Custom { .. } | Op::Library(_) | Op::Part(_) => true,
             Op::Loop(body) => body.axis == axis || body.graph.ids().any(|id| self.binds_in(&body.graph, id, axis)),
             _ => false,
         }
