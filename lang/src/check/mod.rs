@@ -1,6 +1,7 @@
 //! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
+mod along;
 mod axis;
 mod builtin;
 mod call;
