@@ -257,6 +257,11 @@ impl Elab<'_> {
                 (Some(a), Some(b)) if b.terms.is_empty() => Some(a.times(b.offset)),
                 _ => None,
             },
+            // Sizes that are known now: `(height - 1) div 2`.
+            ExprKind::Binary(BinaryOp::IntDiv | BinaryOp::Mod, ..) => match self.eval(e, scope)? {
+                Value::Num(n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: n as i64 }),
+                _ => None,
+            },
             _ => None,
         })
     }

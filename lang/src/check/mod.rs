@@ -25,6 +25,7 @@ mod repeat;
 mod report;
 mod rule;
 mod schedule;
+mod sorted;
 mod stack;
 mod train;
 mod tree;
