@@ -54,8 +54,6 @@ struct Build<'u> {
 }
 
 impl Build<'_> {
-
-
     fn term(&mut self, id: TermId) -> NodeId {
         let term = self.unit.term(id);
         let g = &mut self.graph;

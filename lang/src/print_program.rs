@@ -216,7 +216,12 @@ fn op(op: &Op, unit: &Unit) -> String {
 fn loop_text(l: &crate::program::Loop, unit: &Unit) -> String {
     let states: Vec<String> = l.first.iter().zip(&l.next).map(|(a, b)| format!("{a} then {b}")).collect();
     let test = l.go_on.map(|(when, t)| format!(" while {t} {when:?}").to_lowercase()).unwrap_or_default();
-    format!("over {}{}: {}{test}", axis(l.axis, unit), if l.fixed { " to a fixed point" } else { "" }, states.join(", "))
+    format!(
+        "over {}{}: {}{test}",
+        axis(l.axis, unit),
+        if l.fixed { " to a fixed point" } else { "" },
+        states.join(", ")
+    )
 }
 
 fn place(at: &At, unit: &Unit) -> String {

@@ -28,11 +28,8 @@ pub(super) struct Around {
 
 impl Loops {
     fn of(unit: &Unit, needed: &[TermId]) -> Self {
-        let mut loops = Loops {
-            inside: vec![BTreeSet::new(); unit.terms.len()],
-            parts: BTreeMap::new(),
-            built: BTreeMap::new(),
-        };
+        let mut loops =
+            Loops { inside: vec![BTreeSet::new(); unit.terms.len()], parts: BTreeMap::new(), built: BTreeMap::new() };
         for id in needed {
             let term = unit.term(*id);
             let mut inside: BTreeSet<LoopId> =

@@ -15,8 +15,8 @@ mod place;
 mod prepare;
 mod product;
 mod refs;
-mod repeat;
 mod renames;
+mod repeat;
 #[cfg(test)]
 mod tests;
 mod traversal;

@@ -41,7 +41,9 @@ impl Ctx<'_> {
                 Op::Fiber { red, .. } if k == 0 => self.fiber_operand(y, *red, t),
                 Op::Fiber { .. } => None,
                 Op::Custom { inputs } => Some(self.custom_input(y, *inputs as usize, k - 1, t)),
-                Op::Library(_) | Op::Loop(_) | Op::Part(_) => unreachable!("parts give to the operands of what they are parts of"),
+                Op::Library(_) | Op::Loop(_) | Op::Part(_) => {
+                    unreachable!("parts give to the operands of what they are parts of")
+                }
                 Op::Grad { .. } | Op::Along(_) => unreachable!("inner gradients are expanded before outer ones"),
             };
             out.extend(term.map(|term| (x, term)));

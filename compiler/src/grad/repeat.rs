@@ -104,8 +104,7 @@ impl Ctx<'_> {
             let value = taken.map_or(found[k], |t| step.select(t, found[k], zero));
             next.push(step.add_all(&[*now, value]));
         }
-        let slices: Vec<usize> =
-            (f.body.states..f.body.states + f.body.slices).filter(|k| f.active[*k]).collect();
+        let slices: Vec<usize> = (f.body.states..f.body.states + f.body.slices).filter(|k| f.active[*k]).collect();
         let each: Vec<NodeId> =
             slices.iter().map(|k| taken.map_or(found[k], |t| step.select(t, found[k], zero))).collect();
         let back = builder.finish(self.g, step, &next, None, &each);
@@ -182,8 +181,7 @@ impl Ctx<'_> {
             leaves.insert(k, self.g.add(Op::Point(PointId(u32::MAX - k as u32)), [*x]));
         }
         let map = inline(&f.body.graph, self.g, &leaves);
-        let seeds: Vec<(NodeId, NodeId)> =
-            states.iter().map(|k| (map[&next[*k]], self.g.part(solved, *k))).collect();
+        let seeds: Vec<(NodeId, NodeId)> = states.iter().map(|k| (map[&next[*k]], self.g.part(solved, *k))).collect();
         let wanted = leaves.into_iter().filter(|(k, _)| *k >= f.body.states && f.active[*k]).collect();
         let found = cotangents_of(self, &seeds, &wanted);
         found.into_iter().map(|(k, value)| (f.args[k], value)).collect()

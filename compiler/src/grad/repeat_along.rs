@@ -2,10 +2,10 @@
 //! Law: a loop's tangent is a loop whose states are those of the loop and their tangents; that of a fixed point is a fixed
 //! point by itself, `dz = (df/dz) dz + (df/dw) dw`.
 
+use super::Swept;
 use super::cotangent::{Ctx, Scratch, Term};
 use super::repeat::{active_operands, changes, inline, leaves_in};
 use super::tangent::Tangents;
-use super::Swept;
 use crate::graph::{Args, Axes, Body, Graph, LoopBuilder, NodeId, Op, sorted};
 use gannet_lang::program::{Axis, LoopTest, PointId};
 use std::collections::BTreeMap;
@@ -75,8 +75,7 @@ impl Ctx<'_> {
         let values: Vec<NodeId> = kept.iter().map(|k| k.1).collect();
         let whole = builder.finish(self.g, step, &after, go_on, &values);
         let count = m.body.states;
-        let mut parts: BTreeMap<usize, usize> =
-            states.iter().enumerate().map(|(at, k)| (*k, count + at)).collect();
+        let mut parts: BTreeMap<usize, usize> = states.iter().enumerate().map(|(at, k)| (*k, count + at)).collect();
         parts.extend(kept.iter().enumerate().map(|(at, (j, _))| (count + j, count + states.len() + at)));
         self.scratch.tangent_parts.insert(whole, parts);
         whole

@@ -274,9 +274,8 @@ fn trimmed(new: &mut Graph, body: &Body, args: &[NodeId], read: &[usize]) -> (No
     let kept: Vec<usize> = (0..=steps).filter(|k| *k < body.states || *k == steps || read.contains(k)).collect();
     let mut graph = body.graph.clone();
     let shift = usize::from(body.test.is_some());
-    let outputs = graph.outputs.iter().enumerate().filter(|(k, _)| {
-        *k < body.states + shift || kept.contains(&(k - shift))
-    });
+    let outputs =
+        graph.outputs.iter().enumerate().filter(|(k, _)| *k < body.states + shift || kept.contains(&(k - shift)));
     graph.outputs = outputs.map(|o| o.1.clone()).collect();
     for (k, output) in graph.outputs.iter_mut().enumerate().skip(body.states + shift) {
         output.0 = Output::Value(format!("each {}", k - body.states - shift));

@@ -67,7 +67,11 @@ impl Graph {
             }
             Op::Grad { axes, shared } => {
                 ensure!(axes.is_sorted_by(|x, y| x.0 < y.0), "its axes are sorted");
-                ensure!(matches!(self.node(args[1]).op, Op::Param(_) | Op::Point(_) | Op::Arg(..)), "{} is no point", args[1]);
+                ensure!(
+                    matches!(self.node(args[1]).op, Op::Param(_) | Op::Point(_) | Op::Arg(..)),
+                    "{} is no point",
+                    args[1]
+                );
                 check_set(shared, false)
             }
             Op::Along(names) => {

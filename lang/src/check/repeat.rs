@@ -268,8 +268,8 @@ impl Elab<'_> {
         };
         let (next, union) = self.align(first, &next, (span, span))?;
         let held = self.ty(first.id).axes.clone();
-        let fits = union.len() == first.axes.len()
-            && self.ty(next.id).axes.iter().all(|a| *a == axis || held.contains(a));
+        let fits =
+            union.len() == first.axes.len() && self.ty(next.id).axes.iter().all(|a| *a == axis || held.contains(a));
         if !fits {
             let message = format!(
                 "the state `{}` starts as `{}` and goes on as `{}`",

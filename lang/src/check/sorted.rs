@@ -31,7 +31,15 @@ impl Elab<'_> {
     }
 
     /// `x` with the axis `from` read at `to`; `outside` where that may leave it.
-    pub fn read_axis(&mut self, x: &Tensor, from: Axis, to: At, more: &[Axis], outside: Option<TermId>, span: Span) -> TermId {
+    pub fn read_axis(
+        &mut self,
+        x: &Tensor,
+        from: Axis,
+        to: At,
+        more: &[Axis],
+        outside: Option<TermId>,
+        span: Span,
+    ) -> TermId {
         let ty = self.ty(x.id).clone();
         let mut axes: Vec<Axis> = ty.axes.iter().copied().filter(|a| *a != from).collect();
         axes.extend_from_slice(more);
@@ -106,7 +114,10 @@ impl Elab<'_> {
         let (axis, span) = (call.groups[0][0], call.span);
         let x = self.along_axis(call);
         let args = if product {
-            let (iota, zero) = (self.term(Op::Iota(axis), Elem::Index(axis.dim), vec![axis], span), self.constant(0.0, Elem::Int, span));
+            let (iota, zero) = (
+                self.term(Op::Iota(axis), Elem::Index(axis.dim), vec![axis], span),
+                self.constant(0.0, Elem::Int, span),
+            );
             let first = self.term(Op::Map(Fun::Eq, vec![iota, zero.id]), Elem::Bool, vec![axis], span);
             let none = self.constant(0.0, Elem::Real, span);
             let real = self.map1(Fun::ToReal, &x, span);

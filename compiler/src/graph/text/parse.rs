@@ -350,8 +350,7 @@ impl<'s> Cursor<'_, 's> {
             "library" => {
                 let fun = LIBRARY.into_iter().find(|f| f.signature().name == kind);
                 let fun = fun.ok_or_else(|| format!("there is no library operation `{kind}`"))?;
-                let groups: Parse<Vec<Vec<Axis>>> =
-                    (0..fun.signature().named).map(|_| self.list(Self::axis)).collect();
+                let groups: Parse<Vec<Vec<Axis>>> = (0..fun.signature().named).map(|_| self.list(Self::axis)).collect();
                 Op::Library(Lib { fun, groups: groups? })
             }
             "part" => Op::Part(self.number()?),

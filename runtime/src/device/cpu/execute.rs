@@ -2,8 +2,8 @@
 //! Law: running a bound function allocates nothing, and its results do not depend on the number of threads.
 
 use super::contract::{self, Batch, Epilogue, Offsets, Operand, OperandMut, Product};
-pub use super::library::Fault;
 use super::library::BoundLibrary;
+pub use super::library::Fault;
 use super::memory::Memory;
 use super::repeat::{BoundRepeat, Given};
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
@@ -164,7 +164,8 @@ impl Bound {
                 Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k]) },
             });
         }
-        let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes, store, threads)).collect();
+        let work: Vec<Work> =
+            (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes, store, threads)).collect();
         let scratch = Memory::zeroed(
             work.iter().map(|w| w.scratch(threads)).max().unwrap_or(0) * if plan.double { 8 } else { 4 },
         );

@@ -4,8 +4,8 @@
 pub mod contract;
 pub mod execute;
 pub mod library;
-mod repeat;
 pub mod memory;
+mod repeat;
 mod work;
 
 use std::sync::Arc;
