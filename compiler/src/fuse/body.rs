@@ -308,7 +308,7 @@ impl<'a, 'g> Builder<'a, 'g> {
                 self.one_hot(id, *red, at, env)
             }
             Op::Library(_) | Op::Part(_) => unreachable!("fuse: {id} is not computed in a body"),
-            Op::Point(_) | Op::Grad { .. } | Op::Custom { .. } | Op::Stop => {
+            Op::Point(_) | Op::Grad { .. } | Op::Along(_) | Op::Custom { .. } | Op::Stop => {
                 panic!("fuse: {id} is removed by differentiation: {:?}", node.op)
             }
         }

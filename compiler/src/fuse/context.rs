@@ -227,16 +227,18 @@ impl<'g> Context<'g> {
             self.width[i] = set.len();
             self.cost[i] = set.iter().map(|n| self.entry_cost(*n)).sum();
             let constant = matches!(node.op, Op::Const(..) | Op::Hyper(_) | Op::Step | Op::Size(_) | Op::Iota(_));
-            let forced = matches!(node.op, Op::Part(_)) || !constant
-                && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
-                    || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
-                    || !self.options.fusion
-                    || set.len() > WIDE);
+            let forced = matches!(node.op, Op::Part(_))
+                || !constant
+                    && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
+                        || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
+                        || !self.options.fusion
+                        || set.len() > WIDE);
             if self.has_parts(id) {
                 continue;
             }
             let operand = users[i].iter().any(|u| self.has_parts(*u));
-            self.stored[i] = forced || operand || outputs.contains(&id) || (!constant && self.worth_storing(id, &users[i]));
+            self.stored[i] =
+                forced || operand || outputs.contains(&id) || (!constant && self.worth_storing(id, &users[i]));
             if !self.stored[i] {
                 inline[i] = set;
             }

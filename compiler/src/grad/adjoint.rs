@@ -42,7 +42,7 @@ impl Ctx<'_> {
                 Op::Fiber { .. } => None,
                 Op::Custom { inputs } => Some(self.custom_input(y, *inputs as usize, k - 1, t)),
                 Op::Library(_) | Op::Part(_) => unreachable!("parts give to the operands of what they are parts of"),
-                Op::Grad { .. } => unreachable!("inner gradients are expanded before outer ones"),
+                Op::Grad { .. } | Op::Along(_) => unreachable!("inner gradients are expanded before outer ones"),
             };
             out.extend(term.map(|term| (x, term)));
         }
@@ -129,7 +129,7 @@ impl Ctx<'_> {
 
     /// For each entry the product of the others, written as a product over a second copy of the axes: a quotient would
     /// be wrong at zeros, and so would its derivatives.
-    fn product_of_others(&mut self, axes: &[Axis], x: NodeId) -> NodeId {
+    pub fn product_of_others(&mut self, axes: &[Axis], x: NodeId) -> NodeId {
         let copies: Vec<(Axis, Axis)> = axes.iter().map(|a| (*a, self.fresh(a.dim))).collect();
         let mut same = None;
         for (a, copy) in &copies {

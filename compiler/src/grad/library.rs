@@ -115,7 +115,8 @@ impl Ctx<'_> {
 
     /// `x` with groups of axes renamed at once.
     fn named(&mut self, x: NodeId, names: &[(&[Axis], &[Axis])]) -> NodeId {
-        let names: Vec<(Axis, Axis)> = names.iter().flat_map(|(a, b)| a.iter().copied().zip(b.iter().copied())).collect();
+        let names: Vec<(Axis, Axis)> =
+            names.iter().flat_map(|(a, b)| a.iter().copied().zip(b.iter().copied())).collect();
         self.rename(x, &names)
     }
 

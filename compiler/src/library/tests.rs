@@ -131,7 +131,8 @@ fn least(rows: usize, columns: usize, cost: &[f64], taken: u32, row: usize) -> f
         return 0.0;
     }
     let free = (0..columns).filter(|j| taken & (1 << j) == 0);
-    free.map(|j| cost[row * columns + j] + least(rows, columns, cost, taken | 1 << j, row + 1)).fold(f64::INFINITY, f64::min)
+    free.map(|j| cost[row * columns + j] + least(rows, columns, cost, taken | 1 << j, row + 1))
+        .fold(f64::INFINITY, f64::min)
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! Law: kernels, loops and statements are executed as they stand; lanes and threads change nothing.
 
 use super::{
-    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, Plan, Range,
-    Stmt, Strided, ValueId,
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, Plan,
+    Range, Stmt, Strided, ValueId,
 };
 use crate::graph::{Red, neutral};
 use gannet_lang::program::{Dist, Fun, SiteId};

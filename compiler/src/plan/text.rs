@@ -2,8 +2,8 @@
 //! Law: the same plan prints the same text.
 
 use super::{
-    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, LibraryCall, Loop, Mode, Plan, Range,
-    Scope, Stmt, Strided,
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, LibraryCall, Loop, Mode, Plan,
+    Range, Scope, Stmt, Strided,
 };
 use gannet_lang::program::Axis;
 use std::fmt::{Display, Formatter, Result, Write};
@@ -95,7 +95,9 @@ impl Text<'_> {
         };
         c.operands.iter().try_for_each(|o| writeln!(f, "  of {}", strided(o)))?;
         let parts = c.results.iter().zip(c.fun.signature().parts);
-        parts.filter_map(|(r, p)| Some((r.as_ref()?, p))).try_for_each(|(r, p)| writeln!(f, "  {} {}", p.name, strided(r)))
+        parts
+            .filter_map(|(r, p)| Some((r.as_ref()?, p)))
+            .try_for_each(|(r, p)| writeln!(f, "  {} {}", p.name, strided(r)))
     }
 
     fn contraction(&self, f: &mut Formatter<'_>, c: &Contraction) -> Result {

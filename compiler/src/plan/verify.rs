@@ -104,8 +104,13 @@ impl<'a> Check<'a> {
     fn library(&mut self, c: &LibraryCall) -> Result<(), String> {
         let signature = c.fun.signature();
         let fits = |s: &Strided, groups: &[usize]| {
-            let own = s.own.len() == groups.len() && groups.iter().zip(&s.own).all(|(g, o)| o.len() == c.groups[*g].len());
-            if own && s.batch.len() == c.batch.len() { Ok(()) } else { Err(format!("the strides in {} do not fit", s.buffer)) }
+            let own =
+                s.own.len() == groups.len() && groups.iter().zip(&s.own).all(|(g, o)| o.len() == c.groups[*g].len());
+            if own && s.batch.len() == c.batch.len() {
+                Ok(())
+            } else {
+                Err(format!("the strides in {} do not fit", s.buffer))
+            }
         };
         if c.operands.len() != signature.operands.len() || c.results.len() != signature.parts.len() {
             return Err(format!("`{}` has other operands or parts", signature.name));

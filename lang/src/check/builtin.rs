@@ -51,12 +51,10 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 ];
 
 /// Everything else that is called by a name of the language.
-pub const OTHERS: &[&str] = &["grad", "stop", "norm", "dot", "flat", "size", "concat"];
+pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat"];
 
 /// Names of the language that this version does not compile yet.
-pub const LATER: &[&str] = &[
-    "along", "unflat", "cg", "conv", "pool", "reverse",
-];
+pub const LATER: &[&str] = &["unflat", "cg", "reverse"];
 
 /// The built-in of that name.
 pub fn builtin(name: &str) -> Option<&'static str> {
@@ -220,6 +218,10 @@ impl Elab<'_> {
             "grad" => fail(
                 Diagnostic::error(Code::G0301, span, "`grad` needs to know what to differentiate by")
                     .hint("write `grad[w](loss)`"),
+            ),
+            "along" => fail(
+                Diagnostic::error(Code::G0301, span, "`along` needs a variable and a direction")
+                    .hint("write `along[x = v](f(x))`"),
             ),
             other => self.later(span, &format!("`{other}`")),
         }

@@ -91,8 +91,16 @@ impl Elab<'_> {
             "permutation" => return self.permutation(args, axes, site, span),
             _ => {
                 let known = [
-                    "normal", "uniform", "bernoulli", "rademacher", "gumbel", "exponential", "categorical", "permutation",
-                    "glorot", "he",
+                    "normal",
+                    "uniform",
+                    "bernoulli",
+                    "rademacher",
+                    "gumbel",
+                    "exponential",
+                    "categorical",
+                    "permutation",
+                    "glorot",
+                    "he",
                 ];
                 let d = Diagnostic::error(Code::G0101, span, format!("unknown distribution `{name}`"));
                 return fail(match super::near(name, known.iter().map(ToString::to_string)) {

@@ -13,8 +13,7 @@ use crate::program::{Axis, DimId, Elem, Fun, Lib, LibFun, Op, TermId, Way, entri
 use std::rc::Rc;
 
 /// Operations along one axis.
-pub const ALONG: &[&str] =
-    &["sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "fft", "ifft"];
+pub const ALONG: &[&str] = &["sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "fft", "ifft"];
 
 /// Operations on matrices.
 pub const MATRIX: &[&str] =
@@ -69,14 +68,23 @@ impl Elab<'_> {
         }
         if args.len() < least || args.len() > most {
             let wanted = if least == most { least.to_string() } else { format!("{least} or {most}") };
-            let message = format!("`{name}` takes {wanted} argument{}, {} given", if most == 1 { "" } else { "s" }, args.len());
+            let message =
+                format!("`{name}` takes {wanted} argument{}, {} given", if most == 1 { "" } else { "s" }, args.len());
             return fail(Diagnostic::error(Code::G0301, span, message));
         }
         let (count, items) = if name == "top" { self.top_count(items, span, scope)? } else { (0, items) };
         let wanted = if ALONG.contains(&name) { 1 } else { 2 };
         if !items.is_empty() && items.len() != wanted {
-            let message = format!("`{name}` names {wanted} dim{} in brackets, {} given", if wanted == 1 { "" } else { "s" }, items.len());
-            let hint = if wanted == 1 { format!("`{name}[i](...)`") } else { format!("`{name}[i, j](...)`, rows and columns") };
+            let message = format!(
+                "`{name}` names {wanted} dim{} in brackets, {} given",
+                if wanted == 1 { "" } else { "s" },
+                items.len()
+            );
+            let hint = if wanted == 1 {
+                format!("`{name}[i](...)`")
+            } else {
+                format!("`{name}[i, j](...)`, rows and columns")
+            };
             return fail(Diagnostic::error(Code::G0301, span, message).hint(hint));
         }
         let call = self.library_axes(name, wanted, items, args, span, scope)?;
@@ -84,9 +92,17 @@ impl Elab<'_> {
     }
 
     /// `top[5, i]`: how many, and the rest.
-    fn top_count<'i>(&mut self, items: &'i [IndexItem], span: Span, scope: &Rc<Scope>) -> Check<(u64, &'i [IndexItem])> {
+    fn top_count<'i>(
+        &mut self,
+        items: &'i [IndexItem],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<(u64, &'i [IndexItem])> {
         let Some((IndexItem::Expr(e), rest)) = items.split_first() else {
-            return fail(Diagnostic::error(Code::G0301, span, "`top` needs to know how many").hint("`top[5](x)` or `top[5, i](x[i])`"));
+            return fail(
+                Diagnostic::error(Code::G0301, span, "`top` needs to know how many")
+                    .hint("`top[5](x)` or `top[5, i](x[i])`"),
+            );
         };
         let v = self.eval(e, scope)?;
         Ok((self.static_count(&v, e.span)?, rest))
@@ -144,8 +160,12 @@ impl Elab<'_> {
             let Some(Value::Tensor(t)) = scope.get(name) else { return None };
             if let Op::Iota(axis) = elab.unit.terms[t.id.index()].op { Some(axis) } else { None }
         };
-        let fresh: Vec<IndexItem> =
-            names.iter().flatten().filter(|e| known(e, self).is_none()).map(|e| IndexItem::Expr((*e).clone())).collect();
+        let fresh: Vec<IndexItem> = names
+            .iter()
+            .flatten()
+            .filter(|e| known(e, self).is_none())
+            .map(|e| IndexItem::Expr((*e).clone()))
+            .collect();
         let joined = Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
         let vars = self.bind_vars(&fresh, &joined, scope)?;
         let inner = Scope::inside(scope);
@@ -169,10 +189,15 @@ impl Elab<'_> {
             let twice = dims.iter().filter(|d| d.0 == *dim).count();
             if found.is_empty() {
                 let message = format!("`{}` is no dim of `{}`", self.dim_name(*dim), self.shown(t));
-                return fail(Diagnostic::error(Code::G0210, *place, message).label(at, self.shown(t)).hint("name one of its dims"));
+                return fail(
+                    Diagnostic::error(Code::G0210, *place, message)
+                        .label(at, self.shown(t))
+                        .hint("name one of its dims"),
+                );
             }
             if found.len() != twice {
-                let message = format!("`{}` has the dim `{}` {} times", self.shown(t), self.dim_name(*dim), found.len());
+                let message =
+                    format!("`{}` has the dim `{}` {} times", self.shown(t), self.dim_name(*dim), found.len());
                 return fail(
                     Diagnostic::error(Code::G0204, *place, message)
                         .label(at, self.shown(t))
@@ -216,7 +241,8 @@ impl Elab<'_> {
         let (a, b) = (call.args[0].clone(), call.args[1].clone());
         let (rows, columns) = (call.groups[0][0], call.groups[1][0]);
         let Some(place) = b.axes.iter().position(|x| x.dim == rows.dim) else {
-            let message = format!("the right-hand side `{}` lacks the rows' dim `{}`", self.shown(&b), self.dim_name(rows.dim));
+            let message =
+                format!("the right-hand side `{}` lacks the rows' dim `{}`", self.shown(&b), self.dim_name(rows.dim));
             return fail(Diagnostic::error(Code::G0202, call.spans[1], message).label(call.spans[0], self.shown(&a)));
         };
         let batch: Vec<Axis> = a.axes.iter().copied().filter(|x| *x != rows && *x != columns).collect();
@@ -247,8 +273,11 @@ impl Elab<'_> {
         }
         if signature.square && !lib.is_square(&self.unit.dims) {
             let shown = |g: &Vec<Axis>| g.iter().map(|a| self.dim_name(a.dim)).collect::<Vec<_>>().join(", ");
-            let message =
-                format!("a square matrix is needed, its rows are `{}` and its columns `{}`", shown(&lib.groups[0]), shown(&lib.groups[1]));
+            let message = format!(
+                "a square matrix is needed, its rows are `{}` and its columns `{}`",
+                shown(&lib.groups[0]),
+                shown(&lib.groups[1])
+            );
             return fail(Diagnostic::error(Code::G0201, call.spans[0], message));
         }
         let types: Vec<Vec<Axis>> = operands.iter().map(|t| self.ty(t.id).axes.clone()).collect();
@@ -265,7 +294,8 @@ impl Elab<'_> {
             let own: Vec<Axis> = signature.parts[k].groups.iter().flat_map(|g| all[*g].clone()).collect();
             let given = args.iter().flat_map(|t| t.axes.iter().copied());
             // Along one axis the result looks like the argument; of a matrix the batch comes first.
-            let given: Vec<Axis> = given.filter(|a| axes.contains(a) && (call.is_along() || !own.contains(a))).collect();
+            let given: Vec<Axis> =
+                given.filter(|a| axes.contains(a) && (call.is_along() || !own.contains(a))).collect();
             let mut positions: Vec<Axis> = Vec::new();
             for axis in given.into_iter().chain(own.into_iter().filter(|a| !self.active.contains(a))) {
                 if !positions.contains(&axis) {

@@ -10,6 +10,7 @@ mod data;
 mod draw;
 mod every;
 mod expr;
+mod globals;
 mod index;
 mod inputs;
 mod items;
@@ -23,6 +24,7 @@ mod reduce;
 mod report;
 mod rule;
 mod schedule;
+mod sorted;
 mod stack;
 mod train;
 mod tree;
@@ -97,6 +99,8 @@ struct Elab<'a> {
     /// Types of the data arguments at the first call of an instance.
     called: BTreeMap<String, Vec<(String, Ty)>>,
     globals: Rc<Scope>,
+    /// The scope around the library's declarations, which has none of the program's names.
+    library: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,
     /// First values.

@@ -133,12 +133,13 @@ impl LibFun {
                 square: false,
             },
             // Group 2 is what the right-hand side has beyond rows and batch.
-            LibFun::Solve => Signature {
-                operands: &[&[0, 1], &[0, 2]],
-                ..square("solve", 2, const { &[part("x", &[1, 2])] })
-            },
+            LibFun::Solve => {
+                Signature { operands: &[&[0, 1], &[0, 2]], ..square("solve", 2, const { &[part("x", &[1, 2])] }) }
+            }
             LibFun::Cholesky => square("cholesky", 2, const { &[part("l", &[0, 1])] }),
-            LibFun::Qr => Signature { square: false, ..square("qr", 3, const { &[part("q", &[0, 2]), part("r", &[2, 1])] }) },
+            LibFun::Qr => {
+                Signature { square: false, ..square("qr", 3, const { &[part("q", &[0, 2]), part("r", &[2, 1])] }) }
+            }
             LibFun::Eigh => square("eigh", 3, const { &[part("values", &[2]), part("vectors", &[0, 2])] }),
             LibFun::Svd => Signature {
                 square: false,
@@ -240,7 +241,8 @@ impl Lib {
             return Err(format!("the groups {:?} are empty or overlap", self.groups));
         }
         for (operand, own) in operands.iter().zip(s.operands) {
-            let foreign = |a: &&Axis| self.groups.iter().enumerate().any(|(g, axes)| !own.contains(&g) && axes.contains(a));
+            let foreign =
+                |a: &&Axis| self.groups.iter().enumerate().any(|(g, axes)| !own.contains(&g) && axes.contains(a));
             if let Some(axis) = operand.iter().find(foreign) {
                 return Err(format!("an operand of `{}` has the axis {axis:?} of another group", s.name));
             }

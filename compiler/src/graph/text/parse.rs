@@ -3,8 +3,10 @@
 
 use super::scan::{Token, scan, unquote};
 use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
-use crate::graph::{Args, At, Axes, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
-use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, Output, ParamId, PointId, SiteId, StateId};
+use crate::graph::{Args, At, Axes, AxisNames, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
+use gannet_lang::program::{
+    Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, Output, ParamId, PointId, SiteId, StateId,
+};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -299,13 +301,16 @@ impl<'s> Cursor<'_, 's> {
             "library" => {
                 let fun = LIBRARY.into_iter().find(|f| f.signature().name == kind);
                 let fun = fun.ok_or_else(|| format!("there is no library operation `{kind}`"))?;
-                let groups: Parse<Vec<Vec<Axis>>> =
-                    (0..fun.signature().named).map(|_| self.list(Self::axis)).collect();
+                let groups: Parse<Vec<Vec<Axis>>> = (0..fun.signature().named).map(|_| self.list(Self::axis)).collect();
                 Op::Library(Lib { fun, groups: groups? })
             }
             "part" => Op::Part(self.number()?),
             "point" => Op::Point(PointId(self.id("p")?)),
             "grad" => self.grad()?,
+            "along" => {
+                let directions: usize = self.number()?;
+                Op::Along((0..directions).map(|_| self.names()).collect::<Parse<_>>()?)
+            }
             "custom" => Op::Custom { inputs: self.number()? },
             "stop" => Op::Stop,
             _ => return Err(format!("there is no operation `{word}`")),
@@ -314,13 +319,18 @@ impl<'s> Cursor<'_, 's> {
     }
 
     fn grad(&mut self) -> Parse<Op> {
-        let axes = self.list(|c| {
+        let axes = self.names()?;
+        self.keyword("shared")?;
+        Ok(Op::Grad { axes, shared: self.axes()? })
+    }
+
+    fn names(&mut self) -> Parse<AxisNames> {
+        let names = self.list(|c| {
             let axis = c.axis()?;
             c.keyword("as")?;
             Ok((axis, c.axis()?))
         })?;
-        self.keyword("shared")?;
-        Ok(Op::Grad { axes: axes.into_iter().collect(), shared: self.axes()? })
+        Ok(names.into_iter().collect())
     }
 
     fn output(&mut self) -> Parse<Output> {
