@@ -89,6 +89,10 @@ fn two_processes_compile_the_same_text() {
             let first = first.wait_with_output().expect("the program ends");
             let second = second.wait_with_output().expect("the program ends");
             let name = format!("{stage} of {}", path.display());
+            if String::from_utf8_lossy(&first.stderr).contains("has no GPU form yet") {
+                assert!(first.stderr == second.stderr && stage == "wgsl", "{name} is refused in one way");
+                continue;
+            }
             assert!(first.status.success(), "{name}: {}", String::from_utf8_lossy(&first.stderr));
             assert!(!first.stdout.is_empty(), "{name} is empty");
             assert!(first.stdout == second.stdout, "{name} differs from one process to the next");
