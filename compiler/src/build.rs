@@ -137,8 +137,19 @@ impl Build<'_> {
             }
         }
         let (x, outside) = (self.at(of), otherwise.map(|t| self.at(t)));
-        let outside = outside.map(|o| if self.graph.ty(x).elem == Elem::Real { self.graph.to_real(o) } else { o });
+        let outside = outside.map(|o| self.outside(x, o));
         self.graph.read(x, &subst, &indices, outside)
+    }
+
+    /// The value outside, of the kind of what is read: a number may stand for a whole one.
+    fn outside(&mut self, x: NodeId, o: NodeId) -> NodeId {
+        match (self.graph.ty(x).elem, self.graph.ty(o).elem, self.graph.as_num(o)) {
+            (Elem::Real, ..) => self.graph.to_real(o),
+            (Elem::Bool, Elem::Real, Some(n)) => self.graph.add(Op::Const(crate::graph::Num::new(n), Elem::Bool), []),
+            (_, Elem::Real, Some(n)) => self.graph.int(n as i64),
+            (_, Elem::Real, None) => self.graph.map1(Fun::ToInt, o),
+            _ => o,
+        }
     }
 
     fn grad(&mut self, of: TermId, wrt: TermId, axes: &[Axis], shared: &[Axis]) -> NodeId {

@@ -1,9 +1,8 @@
-//! The tangents of what has several results: loops and library operations.
+//! The tangents of loops.
 //! Law: a loop's tangent is a loop whose states are those of the loop and their tangents; that of a fixed point is a fixed
 //! point by itself, `dz = (df/dz) dz + (df/dw) dw`.
 
-use super::Swept;
-use super::cotangent::{Ctx, Scratch, Term};
+use super::cotangent::{Ctx, Scratch};
 use super::repeat::{active_operands, changes, inline, leaves_in};
 use super::tangent::Tangents;
 use crate::graph::{Args, Axes, Body, Graph, LoopBuilder, NodeId, Op, sorted};
@@ -129,32 +128,6 @@ impl Ctx<'_> {
         let parts = states.iter().enumerate().map(|(at, k)| (*k, at)).collect();
         self.scratch.tangent_parts.insert(whole, parts);
         whole
-    }
-
-    /// The tangent of a library operation's result: the transposed map of its adjoint, which is the gradient by the
-    /// cotangent of what the operands' cotangents give when they meet the operands' tangents.
-    pub fn library_tangent(&mut self, y: NodeId, by: &[Option<NodeId>], args: &Args) -> Option<NodeId> {
-        let axes = self.axes(y);
-        let one = self.g.num(1.0);
-        let one = self.g.broadcast(one, &axes);
-        let point = self.g.add(Op::Point(PointId(u32::MAX)), [one]);
-        let t = Term { value: point, deltas: vec![], live: None };
-        let moves = |id: NodeId| args.iter().zip(by).any(|(a, d)| *a == id && d.is_some());
-        let mut terms = Vec::new();
-        for (x, back) in self.part_operands(y, &t, &moves) {
-            let dx = args.iter().zip(by).find(|(a, _)| **a == x).and_then(|(_, d)| *d)?;
-            let back = self.write_deltas(back, |_| true).value;
-            let all = self.g.union(&[x, back]);
-            let over: Vec<Axis> = all.iter().copied().collect();
-            terms.push(self.contraction(&over, &[dx, back]));
-        }
-        if terms.is_empty() {
-            return None;
-        }
-        let meeting = self.g.add_all(&terms);
-        let Swept { found, copies } = super::sweep(self, meeting, &[], &[point]);
-        let names: Vec<(Axis, Axis)> = axes.iter().map(|a| (*a, *a)).collect();
-        Some(self.gather(found.get(&point).cloned()?, &names, &copies))
     }
 }
 

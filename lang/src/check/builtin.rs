@@ -54,7 +54,7 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat"];
 
 /// Names of the language that this version does not compile yet.
-pub const LATER: &[&str] = &["unflat", "cg", "conv", "pool", "reverse"];
+pub const LATER: &[&str] = &["unflat", "cg", "reverse"];
 
 /// The built-in of that name.
 pub fn builtin(name: &str) -> Option<&'static str> {

@@ -282,6 +282,7 @@ impl Elab<'_> {
         }
         let types: Vec<Vec<Axis>> = operands.iter().map(|t| self.ty(t.id).axes.clone()).collect();
         let types: Vec<&[Axis]> = types.iter().map(Vec::as_slice).collect();
+        self.no_foreign_axis(call, &lib, &types)?;
         let misfit = |e: String| Box::new(Diagnostic::error(Code::G0209, call.span, e));
         lib.check(&types).map_err(misfit)?;
         let all = lib.all_groups(&types);
@@ -306,6 +307,26 @@ impl Elab<'_> {
             out.push(Tensor { id, axes: positions });
         }
         Ok(out)
+    }
+
+    /// An argument that varies with an index of another group has no meaning, such as a right-hand side that varies with
+    /// the unknown.
+    fn no_foreign_axis(&self, call: &Call, lib: &Lib, types: &[&[Axis]]) -> Check<()> {
+        let signature = lib.fun.signature();
+        for (k, (axes, own)) in types.iter().zip(signature.operands).enumerate() {
+            let others = lib.groups.iter().enumerate().filter(|(g, _)| !own.contains(g)).flat_map(|(_, axes)| axes);
+            let mut others = others.filter(|a| axes.contains(a));
+            if let Some(axis) = others.next() {
+                let message = format!(
+                    "this argument of `{}` varies with an index over `{}` that belongs to another argument",
+                    signature.name,
+                    self.dim_name(axis.dim)
+                );
+                let span = call.spans.get(k).copied().unwrap_or(call.span);
+                return fail(Diagnostic::error(Code::G0209, span, message).hint("use an index of its own"));
+            }
+        }
+        Ok(())
     }
 
     /// The value of a call.
