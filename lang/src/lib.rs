@@ -6,6 +6,7 @@ pub mod ast;
 pub mod check;
 pub mod diag;
 pub mod explain;
+pub mod format;
 pub mod ids;
 mod parse;
 pub mod print;

@@ -22,7 +22,7 @@ pub(super) fn layout(file: FileId, text: &str) -> Result<String, Vec<Diagnostic>
 }
 
 /// Can `c` stand in a name?
-pub(super) fn is_name_char(c: char) -> bool {
+pub(crate) fn is_name_char(c: char) -> bool {
     c == '_' || c.is_alphanumeric() && (c.is_ascii() || c.is_alphabetic())
 }
 
@@ -293,7 +293,7 @@ impl<'s> Scanner<'s> {
 }
 
 /// The length of the number at the start of `text`.
-fn number_length(text: &str) -> usize {
+pub(crate) fn number_length(text: &str) -> usize {
     let digits = |s: &str| s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
     let mut n = digits(text);
     if text[n..].starts_with('.') && digits(&text[n + 1..]) > 0 {

@@ -5,6 +5,7 @@ mod error;
 mod expr;
 mod item;
 mod layout;
+pub(crate) mod marks;
 mod name;
 mod stmt;
 
@@ -18,6 +19,8 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 #[derive(pest_derive::Parser)]
 #[grammar = "grammar.pest"]
 struct Grammar;
+
+pub(crate) use layout::{is_name_char, number_length};
 
 type Node<'i> = Pair<'i, Rule>;
 
