@@ -1,6 +1,7 @@
 //! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
+mod along;
 mod axis;
 mod builtin;
 mod call;
@@ -9,6 +10,7 @@ mod data;
 mod draw;
 mod every;
 mod expr;
+mod globals;
 mod index;
 mod inputs;
 mod items;
@@ -95,6 +97,8 @@ struct Elab<'a> {
     /// Types of the data arguments at the first call of an instance.
     called: BTreeMap<String, Vec<(String, Ty)>>,
     globals: Rc<Scope>,
+    /// The scope around the library's declarations, which has none of the program's names.
+    library: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,
     /// First values.

@@ -58,6 +58,7 @@ impl<'a> Elab<'a> {
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
+            library: Rc::new(Scope::default()),
             sites: BTreeMap::new(),
             points: 0,
             first_params: vec![],
