@@ -22,6 +22,8 @@ pub enum Command {
     Test(TestArgs),
     /// Check a file's names, types and shapes without running it.
     Check(FileArgs),
+    /// Look for traps that shapes cannot see.
+    Lint(LintArgs),
     /// Put files, or all `.gnt` files below folders, into the one style.
     Fmt(FmtArgs),
     /// Print a stage of the compilation.
@@ -33,6 +35,14 @@ pub enum Command {
     },
     /// Measure compile time, training steps and optimizer passes on this machine.
     Bench(BenchArgs),
+}
+
+/// `gannet lint`.
+#[derive(Args)]
+pub struct LintArgs {
+    /// Files, or folders.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
 }
 
 /// `gannet fmt`.

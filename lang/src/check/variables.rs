@@ -134,7 +134,7 @@ impl Elab<'_> {
     pub fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Option<Value> {
         let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
         let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
-        let value = self.eval(e, scope).ok();
+        let value = self.attempt(|elab| elab.eval(e, scope));
         self.frames = frames;
         self.passed_sites = passed;
         self.unit.names.truncate(names);

@@ -28,3 +28,24 @@ pub fn format(sources: &Sources, file: FileId) -> Result<String, Diagnostics> {
 
 #[cfg(test)]
 mod tests;
+
+/// A word of a source.
+pub(crate) struct Word {
+    /// Without a prime, its Greek letters spelled.
+    pub text: String,
+    /// Its first byte.
+    pub at: usize,
+    /// Does it stand behind a point?
+    pub is_field: bool,
+}
+
+/// All names and words of a file that was parsed without a finding, in order.
+pub(crate) fn words(sources: &Sources, file: FileId) -> Vec<Word> {
+    let tokens = tokens::tokens(sources.text(file), &marks::marked(sources, file));
+    let mut out = Vec::new();
+    for (k, token) in tokens.iter().enumerate().filter(|(_, t)| t.kind == tokens::Kind::Word) {
+        let text = crate::parse::ascii(token.text.trim_end_matches(['\'', '′']));
+        out.push(Word { text, at: token.at, is_field: k > 0 && tokens[k - 1].is(".") });
+    }
+    out
+}

@@ -153,7 +153,7 @@ impl<'s> Scanner<'s> {
             Some(n) if rest[n..].starts_with('"') => self.at += n + 2,
             end => {
                 self.at = end.map_or(self.text.len(), |n| start + 1 + n);
-                let d = Diagnostic::error(Code::G0002, self.span(start, self.at), "the text has no end")
+                let d = Diagnostic::error(Code::G0007, self.span(start, self.at), "the text has no end")
                     .label(self.span(start, start + 1), "opened here")
                     .hint("end it with `\"` on the same line");
                 self.errors.push(d);
@@ -276,7 +276,7 @@ impl<'s> Scanner<'s> {
     fn too_deep(&mut self) -> bool {
         let place = self.span(self.token_start, self.at);
         if self.open.len() > MAX_BRACKETS {
-            let d = Diagnostic::error(Code::G0001, place, format!("more than {MAX_BRACKETS} brackets are open here"));
+            let d = Diagnostic::error(Code::G0006, place, format!("more than {MAX_BRACKETS} brackets are open here"));
             self.errors.push(d.hint("give names to the inner parts and use the names"));
             return true;
         }
@@ -284,7 +284,7 @@ impl<'s> Scanner<'s> {
             && self.open.iter().map(|o| o.operators).sum::<usize>() > MAX_OPERATORS
         {
             let d =
-                Diagnostic::error(Code::G0001, place, format!("more than {MAX_OPERATORS} operators in one expression"));
+                Diagnostic::error(Code::G0006, place, format!("more than {MAX_OPERATORS} operators in one expression"));
             self.errors.push(d.hint("give names to parts of it and use the names"));
             return true;
         }
