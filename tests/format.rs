@@ -9,7 +9,8 @@ fn sources_are_formatted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = vec!["examples".to_string(), "stdlib".to_string(), "bench".to_string(), "README.md".to_string()];
     pages(&root.join("book/src"), &mut paths);
-    let run = Command::new(env!("CARGO_BIN_EXE_gannet")).args(["fmt", "--check"]).args(&paths).current_dir(root).output();
+    let run =
+        Command::new(env!("CARGO_BIN_EXE_gannet")).args(["fmt", "--check"]).args(&paths).current_dir(root).output();
     let run = run.expect("the command starts");
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "run `gannet fmt` on these:\n{said}\n{}", String::from_utf8_lossy(&run.stderr));

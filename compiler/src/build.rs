@@ -147,7 +147,8 @@ impl Build<'_> {
             names.push(pairs);
         }
         let wrts = by.iter().map(|d| self.at(d.wrt));
-        let args: Args = std::iter::once(self.at(of)).chain(wrts).chain(by.iter().map(|d| self.at(d.tangent))).collect();
+        let args: Args =
+            std::iter::once(self.at(of)).chain(wrts).chain(by.iter().map(|d| self.at(d.tangent))).collect();
         self.graph.add(Op::Along(names), args)
     }
 

@@ -109,9 +109,13 @@ pub fn method(name: &str) -> Option<String> {
             "`minimize loss over f by adam(lr = 1e-3)` takes the gradient and makes the step"
         }
         "t" | "mT" => "a matrix is transposed by `.T`",
-        "parameters" | "state_dict" => "the parameters of `f` are `f` itself, a tree: `norm(f)`, `minimize loss over f by ...`",
+        "parameters" | "state_dict" => {
+            "the parameters of `f` are `f` itself, a tree: `norm(f)`, `minimize loss over f by ...`"
+        }
         "train" | "eval" => "nets are in training in the loss and not in reports; `f.frozen` never is",
-        "requires_grad" | "requires_grad_" => "what is declared by `param` is trained, by the `minimize` line that names it",
+        "requires_grad" | "requires_grad_" => {
+            "what is declared by `param` is trained, by the `minimize` line that names it"
+        }
         "at" => "a tensor with other entries: `x with [i] = v`",
         "clone" | "copy" | "contiguous" => "values do not change, so none needs to be copied",
         "mul" | "add" | "sub" | "div" | "pow" => "write the operator: `a * b`, `a + b`, `a^2`",

@@ -166,9 +166,9 @@ impl Search<'_> {
             Op::Fiber { at: subst, over, .. } => {
                 let kept: Places = places.iter().copied().filter(|p| subst.iter().all(|s| s.0 != p.0)).collect();
                 let here = |p: &&Places| {
-                    subst.iter().all(|(axis, to)| {
-                        self.index(node.args.as_slice(), to, p) == along(&places, *axis) as i64
-                    })
+                    subst
+                        .iter()
+                        .all(|(axis, to)| self.index(node.args.as_slice(), to, p) == along(&places, *axis) as i64)
                 };
                 self.each(over, &kept).iter().filter(here).map(|p| at(node.args[0], p)).collect()
             }
@@ -180,7 +180,9 @@ impl Search<'_> {
 
     fn index(&self, args: &[NodeId], to: &At, places: &Places) -> i64 {
         match to {
-            At::Affine { terms, offset } => offset + terms.iter().map(|(c, a)| c * along(places, *a) as i64).sum::<i64>(),
+            At::Affine { terms, offset } => {
+                offset + terms.iter().map(|(c, a)| c * along(places, *a) as i64).sum::<i64>()
+            }
             At::Arg(k) => {
                 let x = args[*k as usize];
                 self.value(x).data[self.entry(x, places)] as i64

@@ -8,7 +8,7 @@
 use super::cotangent::{Ctx, Term};
 use super::partial::{Partial, partial};
 use super::{Swept, sweep};
-use crate::graph::{Args, AxisNames, Axes, NodeId, Op, Red, Subst};
+use crate::graph::{Args, Axes, AxisNames, NodeId, Op, Red, Subst};
 use gannet_lang::program::{Axis, Elem, Fun};
 use std::collections::BTreeMap;
 
@@ -193,13 +193,7 @@ impl Ctx<'_> {
     }
 
     /// The tangent is read at the same places; outside, that of the value outside counts.
-    fn read_tangent(
-        &mut self,
-        at: &Subst,
-        guarded: bool,
-        args: &Args,
-        moved: &[Option<NodeId>],
-    ) -> Option<NodeId> {
+    fn read_tangent(&mut self, at: &Subst, guarded: bool, args: &Args, moved: &[Option<NodeId>]) -> Option<NodeId> {
         let places = self.places(at, args);
         let zero = self.g.num(0.0);
         let outside = if guarded { moved[args.len() - 1] } else { None };

@@ -152,9 +152,8 @@ fn parted(source: &str, tokens: &[Token], before: usize, after: usize) -> bool {
 fn align_signs(lines: &mut [Line]) {
     let mut start = 0;
     while start < lines.len() {
-        let end = run(lines, start, |a, b| {
-            a.sign_column.is_some() && a.sign_column == b.sign_column && a.indent == b.indent
-        });
+        let end =
+            run(lines, start, |a, b| a.sign_column.is_some() && a.sign_column == b.sign_column && a.indent == b.indent);
         let width = lines[start..end].iter().map(|l| l.head.chars().count()).max().unwrap_or(0);
         for line in lines[start..end].iter_mut().filter(|l| l.sign_column.is_some()) {
             let missing = width - line.head.chars().count();

@@ -115,7 +115,8 @@ fn separates(tokens: &[Token], k: usize) -> bool {
         Kind::Sign => token.mark != Some(Mark::Prefix) && !matches!(token.text, "." | "²" | "³"),
         // A word or number behind an operand begins something new.
         Kind::Word | Kind::Literal => {
-            k > 0 && (matches!(tokens[k - 1].kind, Kind::Word | Kind::Literal) || tokens[k - 1].closes())
+            k > 0
+                && (matches!(tokens[k - 1].kind, Kind::Word | Kind::Literal) || tokens[k - 1].closes())
                 && tokens[k - 1].mark.is_none()
         }
     }

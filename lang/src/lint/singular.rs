@@ -113,9 +113,7 @@ fn map_sign(unit: &Unit, fun: Fun, xs: &[TermId], of: impl Fn(TermId) -> Sign) -
         },
         Fun::Mul if xs.len() == 2 && xs[0] == xs[1] => Sign::NotNegative.max(of(xs[0])),
         Fun::Mul => least(),
-        Fun::Pow if matches!(unit.term(xs[1]).op, Op::Const(c) if c % 2.0 == 0.0) => {
-            Sign::NotNegative.max(of(xs[0]))
-        }
+        Fun::Pow if matches!(unit.term(xs[1]).op, Op::Const(c) if c % 2.0 == 0.0) => Sign::NotNegative.max(of(xs[0])),
         Fun::Pow => of(xs[0]),
         Fun::Max => most(),
         Fun::Select => of(xs[1]).min(of(xs[2])),

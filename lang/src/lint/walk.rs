@@ -20,9 +20,7 @@ pub fn operands(op: &Op) -> Vec<TermId> {
         }
         Op::View(x) | Op::Point(x, _) | Op::Stop(x) => vec![*x],
         Op::Grad { of, wrt, .. } => vec![*of, *wrt],
-        Op::Along { of, by } => {
-            std::iter::once(*of).chain(by.iter().flat_map(|d| [d.wrt, d.tangent])).collect()
-        }
+        Op::Along { of, by } => std::iter::once(*of).chain(by.iter().flat_map(|d| [d.wrt, d.tangent])).collect(),
         Op::Custom { value, inputs, back, .. } => {
             std::iter::once(*value).chain(inputs.iter().copied()).chain(back.iter().copied()).collect()
         }
