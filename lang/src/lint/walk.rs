@@ -4,28 +4,7 @@
 use crate::program::{Fun, Op, Output, Red, TermId, Unit};
 use std::collections::BTreeSet;
 
-/// All operands of a term.
-pub fn operands(op: &Op) -> Vec<TermId> {
-    match op {
-        Op::Const(_) | Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Hyper(_) | Op::Step | Op::Size(_) => vec![],
-        Op::Iota(_) | Op::Random(..) | Op::Run(..) => vec![],
-        Op::Map(_, xs) => xs.clone(),
-        Op::Reduce { of, guard, .. } => std::iter::once(*of).chain(*guard).collect(),
-        Op::Read { of, at, otherwise } => {
-            let indices = at.iter().filter_map(|(_, at)| match at {
-                crate::program::At::Term(t) => Some(*t),
-                crate::program::At::Affine { .. } => None,
-            });
-            std::iter::once(*of).chain(indices).chain(*otherwise).collect()
-        }
-        Op::View(x) | Op::Point(x, _) | Op::Stop(x) => vec![*x],
-        Op::Grad { of, wrt, .. } => vec![*of, *wrt],
-        Op::Along { of, by } => std::iter::once(*of).chain(by.iter().flat_map(|d| [d.wrt, d.tangent])).collect(),
-        Op::Custom { value, inputs, back, .. } => {
-            std::iter::once(*value).chain(inputs.iter().copied()).chain(back.iter().copied()).collect()
-        }
-    }
-}
+pub use crate::print_program::operands;
 
 /// The operands that a gradient of the term reaches.
 pub fn smooth(op: &Op) -> Vec<TermId> {
