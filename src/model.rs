@@ -116,6 +116,11 @@ impl Model {
         &self.sources
     }
 
+    /// Traps that shapes cannot see; see [`gannet_lang::lint`].
+    pub fn lint(&self) -> Diagnostics {
+        gannet_lang::lint::lint(&self.checked, &self.sources, FileId::default())
+    }
+
     /// With the sources.
     pub fn error(&self, diagnostics: impl Into<Diagnostics>) -> Error {
         Error { diagnostics: diagnostics.into(), sources: self.sources.clone() }

@@ -81,6 +81,15 @@ fn findings(name: &str, text: &str) -> (Sources, Diagnostics) {
     (sources, found)
 }
 
+/// The traps in a right program; nothing is found in a wrong one.
+fn traps(text: &str) -> Vec<Code> {
+    let mut sources = Sources::default();
+    let file = sources.add("page", text);
+    let checked = check(&mut sources, file, &Library, &Options::default());
+    let found = checked.map(|c| gannet_lang::lint::lint(&c, &sources, file)).unwrap_or_default();
+    found.0.iter().map(|d| d.code).collect()
+}
+
 /// What is wrong with a block, if it is not what its kind says.
 fn fault(name: &str, block: &Block) -> Option<String> {
     let mut words = block.kind.split(',');
@@ -93,6 +102,10 @@ fn fault(name: &str, block: &Block) -> Option<String> {
         None => None,
     };
     let (sources, found) = findings(name, &block.text);
+    if let Some(code) = wanted.filter(|code| *code >= Code::G0801) {
+        let found = traps(&block.text);
+        return (!found.contains(&code)).then(|| format!("{name}:{}: `{}` gave {found:?}", block.line, block.kind));
+    }
     // Codes from G0501 on speak of data, runs and the command line, except a dim that nothing binds.
     let wanted = wanted.filter(|code| *code < Code::G0501);
     let codes: Vec<Code> = found.0.iter().map(|d| d.code).collect();

@@ -149,7 +149,8 @@ impl Sources {
 macro_rules! codes {
     ($($code:ident $title:literal,)*) => {
         /// Codes of diagnostics. G00xx syntax, G01xx names, G02xx shapes and types, G03xx calls and statics,
-        /// G04xx rules and training, G05xx data, G06xx running, G07xx the command line.
+        /// G04xx rules and training, G05xx data, G06xx running, G07xx the command line, G08xx traps that
+        /// `gannet lint` finds.
         #[allow(missing_docs)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($code,)* }
@@ -170,6 +171,12 @@ codes! {
     G0001 "the text does not follow the grammar",
     G0002 "a bracket or brace is not closed",
     G0003 "a number cannot be read",
+    G0004 "a sign of another language",
+    G0005 "a word of another language",
+    G0006 "brackets or operators nest too deep",
+    G0007 "a text has no end",
+    G0008 "a value that nothing uses",
+    G0009 "a range is written with two points",
     G0101 "unknown name",
     G0102 "a name is defined twice",
     G0103 "a definition needs itself",
@@ -177,6 +184,8 @@ codes! {
     G0105 "unknown field",
     G0106 "unknown module or import",
     G0107 "a primed name outside a rule, loop or state",
+    G0108 "a name of another library",
+    G0109 "a distribution is no value",
     G0201 "dims do not fit together",
     G0202 "a dim has two sizes",
     G0203 "a product contracts different dims",
@@ -188,12 +197,21 @@ codes! {
     G0209 "a declared type is not met",
     G0210 "a dim is not part of the tensor",
     G0211 "the dim of an index variable is unknown",
+    G0212 "axes have names, not numbers",
+    G0213 "values have no methods",
     G0301 "wrong arguments",
     G0302 "not a function",
     G0303 "a static argument is needed",
     G0304 "this value has no gradient to take",
     G0305 "a tuple has another length",
     G0306 "not supported yet",
+    G0307 "an unknown argument",
+    G0308 "an argument is given twice",
+    G0309 "an argument is missing",
+    G0310 "an axis function needs its dim",
+    G0311 "`else` without a read",
+    G0312 "a guard without a reduction",
+    G0313 "columns outside a data block",
     G0401 "nothing to train",
     G0402 "not a rule",
     G0403 "a state has no next value",
@@ -216,6 +234,13 @@ codes! {
     G0701 "unknown option value",
     G0702 "unknown program in a file",
     G0703 "unknown code",
+    G0801 "a parameter gets no gradient",
+    G0802 "a softmax over the batch",
+    G0803 "a singular point under a gradient",
+    G0804 "a bias that a normalization takes away",
+    G0805 "a bias or scale decays",
+    G0806 "reports on training data only",
+    G0807 "an equation that nothing uses",
 }
 
 impl fmt::Display for Code {

@@ -22,6 +22,10 @@ pub enum Command {
     Test(TestArgs),
     /// Check a file's names, types and shapes without running it.
     Check(FileArgs),
+    /// Look for traps that shapes cannot see.
+    Lint(LintArgs),
+    /// Put files, or all `.gnt` files below folders, into the one style.
+    Fmt(FmtArgs),
     /// Print a stage of the compilation.
     Emit(EmitArgs),
     /// Explain a code of a diagnostic: `gannet explain G0203`.
@@ -31,6 +35,25 @@ pub enum Command {
     },
     /// Measure compile time, training steps and optimizer passes on this machine.
     Bench(BenchArgs),
+}
+
+/// `gannet lint`.
+#[derive(Args)]
+pub struct LintArgs {
+    /// Files, or folders.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// `gannet fmt`.
+#[derive(Args)]
+pub struct FmtArgs {
+    /// Files, or folders; of Markdown files the blocks of Gannet are formatted.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Change nothing; say which files are not formatted, and fail if there are any.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// A file, perhaps with sizes.

@@ -2,8 +2,10 @@
 
 mod args;
 mod bench;
-
 mod emit;
+mod files;
+mod fmt;
+mod lint;
 mod progress;
 mod show;
 mod test;
@@ -21,6 +23,8 @@ pub fn run() -> ExitCode {
         Command::Train(args) => train::train(args),
         Command::Test(args) => test::test(args),
         Command::Check(args) => check(args),
+        Command::Lint(args) => lint::lint(args),
+        Command::Fmt(args) => fmt::fmt(args),
         Command::Emit(args) => emit::emit(args),
         Command::Explain { code } => explain(code),
         Command::Bench(args) => bench::bench(args),

@@ -164,7 +164,11 @@ impl Elab<'_> {
     /// A call of a built-in.
     pub fn call_builtin(&mut self, name: &'static str, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         if let Some(named) = args.iter().find_map(|a| a.name.as_ref()) {
-            return fail(Diagnostic::error(Code::G0301, named.span, format!("`{name}` takes no named arguments")));
+            if crate::foreign::axis_argument(&named.name) {
+                return fail(super::call::numbered_axis(name, named));
+            }
+            let d = Diagnostic::error(Code::G0307, named.span, format!("`{name}` takes no named arguments"));
+            return fail(d.hint(format!("write `{name}(x)`")));
         }
         if is_library(name) {
             return self.library_call(name, &[], args, span, scope);
@@ -231,11 +235,13 @@ impl Elab<'_> {
         if wanted == given {
             return Ok(());
         }
-        fail(Diagnostic::error(
-            Code::G0301,
-            span,
-            format!("`{name}` takes {wanted} argument{}, {given} given", if wanted == 1 { "" } else { "s" }),
-        ))
+        let plural = if wanted == 1 { "" } else { "s" };
+        let message = format!("`{name}` takes {wanted} argument{plural}, {given} given");
+        let d = Diagnostic::error(Code::G0301, span, message);
+        fail(match reduction(name) {
+            Some(_) => d.hint(format!("a dim is named in brackets: `{name}[class](x)`")),
+            None => d,
+        })
     }
 
     fn stop(&mut self, v: &Value, span: Span) -> Check<Value> {

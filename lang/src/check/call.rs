@@ -85,7 +85,7 @@ impl Elab<'_> {
             }
             if out[k].is_some() {
                 return fail(Diagnostic::error(
-                    Code::G0301,
+                    Code::G0308,
                     arg.value.span,
                     format!("the argument `{}` is given twice", params[k].name.name),
                 ));
@@ -106,7 +106,7 @@ impl Elab<'_> {
                 (None, None) => {
                     let message = format!("`{what}` needs the argument `{}`", param.name.name);
                     return fail(
-                        Diagnostic::error(Code::G0301, span, message)
+                        Diagnostic::error(Code::G0309, span, message)
                             .hint(format!("it is `{what}({})`", listed(params))),
                     );
                 }
@@ -121,7 +121,10 @@ impl Elab<'_> {
         if let Some(k) = params.iter().position(|p| p.name.name == name.name) {
             return Ok(k);
         }
-        let d = Diagnostic::error(Code::G0301, name.span, format!("`{what}` has no argument `{}`", name.name));
+        if crate::foreign::axis_argument(&name.name) {
+            return fail(numbered_axis(what, name));
+        }
+        let d = Diagnostic::error(Code::G0307, name.span, format!("`{what}` has no argument `{}`", name.name));
         fail(match near(&name.name, params.iter().map(|p| p.name.name.clone())) {
             Some(n) => d.hint(format!("did you mean `{n}`?")),
             None => d.hint(format!("it is `{what}({})`", listed(params))),
@@ -130,8 +133,12 @@ impl Elab<'_> {
 
     fn call_fn(&mut self, decl: &Rc<FnDecl>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         if !decl.axes.is_empty() {
+            let named = args.iter().filter_map(|a| a.name.as_ref());
+            if let Some(axis) = named.into_iter().find(|n| crate::foreign::axis_argument(&n.name)) {
+                return fail(numbered_axis(&decl.name.name, axis));
+            }
             return fail(
-                Diagnostic::error(Code::G0301, span, format!("`{}` needs to know its dim", decl.name.name))
+                Diagnostic::error(Code::G0310, span, format!("`{}` needs to know its dim", decl.name.name))
                     .hint(format!("write `{}[dim](...)`", decl.name.name)),
             );
         }
@@ -322,7 +329,7 @@ impl Elab<'_> {
             };
             if !params.contains(&key) {
                 let at = arg.name.as_ref().map_or(arg.value.span, |n| n.span);
-                let d = Diagnostic::error(Code::G0301, at, format!("`{name}` has no argument `{key}`"));
+                let d = Diagnostic::error(Code::G0307, at, format!("`{name}` has no argument `{key}`"));
                 return fail(d.hint(format!("its arguments are {}", params.join(", "))));
             }
             let v = self.eval(&arg.value, scope)?;
@@ -384,15 +391,29 @@ impl Elab<'_> {
                 let id = self.term(Op::Run(RunId::new(k), field.name.clone()), Elem::Real, vec![], span);
                 Ok(Value::Tensor(Tensor { id, axes: vec![] }))
             }
-            other => fail(Diagnostic::error(
-                Code::G0105,
-                field.span,
-                format!("{} has no field `{}`", other.what(), field.name),
-            )),
+            other => fail(self.no_method(&other, field)),
+        }
+    }
+
+    /// A field of what has none.
+    fn no_method(&self, v: &Value, field: &Ident) -> Diagnostic {
+        let what = match v {
+            Value::Tensor(t) => format!("this is `{}`, and it", self.shown(t)),
+            other => other.what().to_string(),
+        };
+        let message = format!("{what} has no field `{}`", field.name);
+        match crate::foreign::method(&field.name) {
+            Some(hint) => Diagnostic::error(Code::G0213, field.span, message).hint(hint),
+            None => Diagnostic::error(Code::G0105, field.span, message),
         }
     }
 
     pub fn no_field(&self, name: &str, span: Span, known: Vec<String>) -> Diagnostic {
+        if !known.iter().any(|k| near(name, [k.clone()]).is_some())
+            && let Some(hint) = crate::foreign::method(name)
+        {
+            return Diagnostic::error(Code::G0213, span, format!("there is no field `{name}`")).hint(hint);
+        }
         let d = Diagnostic::error(Code::G0105, span, format!("there is no field `{name}`"));
         match near(name, known.clone()) {
             Some(n) => d.hint(format!("did you mean `{n}`?")),
@@ -423,6 +444,13 @@ impl Elab<'_> {
     pub fn builtin_value(&self, name: &str) -> Option<Value> {
         builtin(name).map(Value::Builtin)
     }
+}
+
+/// `softmax(x, axis = 1)`.
+pub fn numbered_axis(function: &str, name: &Ident) -> Diagnostic {
+    let message = format!("`{function}` is told its dim by name, not by `{}`", name.name);
+    Diagnostic::error(Code::G0212, name.span, message)
+        .hint(format!("write the dim in brackets: `{function}[class](x)`; in the order of axes nothing is meant"))
 }
 
 /// Adds the place of the call to a finding inside what was called.

@@ -45,7 +45,7 @@ impl Elab<'_> {
                 }
                 _ => fail(
                     Diagnostic::error(
-                        Code::G0301,
+                        Code::G0311,
                         e.span,
                         "`else` gives the value of a read outside its dim, and this is no read",
                     )
@@ -96,7 +96,7 @@ impl Elab<'_> {
             ExprKind::With(base, pairs) => self.with(base, pairs, e.span, scope),
             ExprKind::Loop(l) => self.repeat(l, e.span, scope),
             ExprKind::Columns(..) | ExprKind::Column(_) | ExprKind::FileRef(_) => fail(
-                Diagnostic::error(Code::G0301, e.span, "columns and files are read in `data` blocks only")
+                Diagnostic::error(Code::G0313, e.span, "columns and files are read in `data` blocks only")
                     .hint("declare a field: `data name from \"file.csv\" { x: real = column 0 }`"),
             ),
         }
@@ -113,7 +113,9 @@ impl Elab<'_> {
     /// Statements and the value they end in.
     pub fn body(&mut self, body: &Body, scope: &Rc<Scope>) -> Check<Value> {
         for stmt in &body.stmts {
-            self.stmt(stmt, scope)?;
+            if let Err(fault) = self.stmt(stmt, scope) {
+                self.go_on(stmt, fault, scope)?;
+            }
         }
         match &body.value {
             Some(value) => self.eval(value, scope),
@@ -222,8 +224,10 @@ impl Elab<'_> {
                 ),
             };
         }
-        if let Some(v) = scope.get(name) {
-            return Ok(self.settled(v, span));
+        match scope.get(name) {
+            Some(Value::Faulty) => return fail(super::faults::noted(span)),
+            Some(v) => return Ok(self.settled(v, span)),
+            None => {}
         }
         if let Some(v) = self.definition(name, scope)? {
             return Ok(self.settled(v, span));
@@ -240,8 +244,11 @@ impl Elab<'_> {
         known.extend(self.known_names());
         let d = Diagnostic::error(Code::G0101, span, format!("unknown name `{name}`"));
         if super::net::DISTRIBUTIONS.contains(&name) {
-            let d = Diagnostic::error(Code::G0301, span, format!("`{name}` is a distribution and no value"));
+            let d = Diagnostic::error(Code::G0109, span, format!("`{name}` is a distribution and no value"));
             return fail(d.hint(format!("draw from it: `z ~ {name}[batch]`")));
+        }
+        if let Some(d) = super::foreign_name(name, span) {
+            return fail(d);
         }
         fail(match near(name, known) {
             Some(n) => d.hint(format!("did you mean `{n}`?")),

@@ -70,7 +70,7 @@ impl Elab<'_> {
     ) -> Check<Value> {
         if let Some(g) = guard {
             return fail(
-                Diagnostic::error(Code::G0301, g.span, "a guard belongs to a reduction")
+                Diagnostic::error(Code::G0312, g.span, "a guard belongs to a reduction")
                     .hint("for example `sum[j | j < i](x[j])`"),
             );
         }

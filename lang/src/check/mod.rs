@@ -10,6 +10,7 @@ mod data;
 mod draw;
 mod every;
 mod expr;
+mod faults;
 mod globals;
 mod index;
 mod inputs;
@@ -34,12 +35,12 @@ mod value;
 mod variables;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use items::Loader;
 pub use program::{Checked, Options, check};
 
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
 use std::collections::BTreeMap;
@@ -123,6 +124,8 @@ struct Elab<'a> {
     loop_fields: BTreeMap<TermId, Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.
     faults: Vec<Diagnostic>,
+    /// Does a block go on behind a faulty statement? Only where `faults` are shown in the end.
+    recovers: bool,
 }
 
 /// A definition of a train block.
@@ -173,6 +176,13 @@ impl Elab<'_> {
         self.mode = before;
         result
     }
+}
+
+/// A name that is none here, but one of Python or its libraries.
+fn foreign_name(name: &str, span: Span) -> Option<Diagnostic> {
+    let hint = crate::foreign::module(name).or_else(|| crate::foreign::value(name))?;
+    let d = Diagnostic::error(Code::G0108, span, format!("`{name}` is a name of another language or library"));
+    Some(d.label(span, "unknown here").hint(hint))
 }
 
 /// Names near to one that is unknown.

@@ -259,6 +259,9 @@ impl Names<'_> {
         if self.index && (name.chars().count() <= 2 || near(name, all.clone()).is_none()) {
             return self.find(*super::index::unbound(Box::new(d)));
         }
+        if let Some(d) = super::foreign_name(name, e.span) {
+            return self.find(d);
+        }
         self.find(match near(name, all) {
             Some(n) => d.hint(format!("did you mean `{n}`?")),
             None => d.hint("names are defined by equations, `param`, `dim`, `data`, or imported by `use`"),

@@ -128,7 +128,7 @@ impl Elab<'_> {
         scope: &Rc<Scope>,
     ) -> Check<Option<Value>> {
         let ExprKind::Name { .. } = &*f.kind else { return Ok(None) };
-        let Ok(Value::Instance(instance)) = self.eval(f, scope) else { return Ok(None) };
+        let Some(Value::Instance(instance)) = self.attempt(|elab| elab.eval(f, scope)) else { return Ok(None) };
         let name = instance.net.decl.name.name.clone();
         let pairs = self.pair(&name, &instance.net.decl.params.clone(), args, span, scope)?;
         let (value, inner) = self.run_net(&instance, pairs, span)?;

@@ -63,7 +63,7 @@ pub fn check(
     for decl in &items.checks {
         match Elab::new(&items, options, &decl.text, UnitKind::Check).check_unit(decl) {
             Ok(unit) => checks.push(unit),
-            Err(d) => faults.push(*d),
+            Err(found) => faults.extend(found.0),
         }
     }
     if !faults.is_empty() {

@@ -3,7 +3,7 @@
 use super::value::{Instance, Scope, Tensor, Value};
 use super::{Check, Elab, Frame, Mode, fail};
 use crate::ast::{BinaryOp, Body, CheckDecl, ExprKind, ReportDecl};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::program::{Elem, Function, Input, InputId, Op, Output, Part, Report, TermId, Ty, Unit};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -85,7 +85,8 @@ impl Elab<'_> {
             pairs.push((param.name.name.clone(), Value::Tensor(Tensor { id: term, axes }), param.name.span));
         }
         let before = self.unit.params.len();
-        let Ok((Value::Tensor(t), _)) = self.run_net(instance, pairs, instance.net.decl.span) else { return Ok(()) };
+        let done = self.attempt(|elab| elab.run_net(instance, pairs, instance.net.decl.span));
+        let Some((Value::Tensor(t), _)) = done else { return Ok(()) };
         if self.unit.params.len() != before {
             return Ok(());
         }
@@ -98,11 +99,19 @@ impl Elab<'_> {
     }
 
     /// A check: its condition and, of a comparison, both sides.
-    pub fn check_unit(mut self, decl: &CheckDecl) -> Check<Unit> {
+    pub fn check_unit(mut self, decl: &CheckDecl) -> Result<Unit, Diagnostics> {
+        self.recovers = true;
+        let done = self.fill_check(decl);
+        self.finished(done)
+    }
+
+    fn fill_check(&mut self, decl: &CheckDecl) -> Check<()> {
         let scope = Scope::inside(&self.globals.clone());
         let Body { stmts, value, span } = &decl.body;
         for stmt in stmts {
-            self.stmt(stmt, &scope)?;
+            if let Err(fault) = self.stmt(stmt, &scope) {
+                self.go_on(stmt, fault, &scope)?;
+            }
         }
         let Some(condition) = value else {
             return fail(
@@ -133,6 +142,6 @@ impl Elab<'_> {
             }
         }
         self.unit.functions.push(Function { name: "check".to_string(), outputs });
-        Ok(self.unit)
+        Ok(())
     }
 }

@@ -69,6 +69,18 @@ fn wrong_training() {
     insta::assert_snapshot!(errors_of(include_str!("tests/training.gnt")));
 }
 
+/// What a user of PyTorch or JAX writes on the first day.
+#[test]
+fn habits_of_other_languages() {
+    insta::assert_snapshot!(errors_of(include_str!("tests/habits.gnt")));
+}
+
+/// Several findings of one run.
+#[test]
+fn several_findings() {
+    insta::assert_snapshot!(errors_of(include_str!("tests/several.gnt")));
+}
+
 #[test]
 fn wrong_data() {
     insta::assert_snapshot!(errors_of(include_str!("tests/data.gnt")));

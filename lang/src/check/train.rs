@@ -53,6 +53,7 @@ impl<'a> Elab<'a> {
             frames: vec![],
             known: Default::default(),
             faults: vec![],
+            recovers: false,
             pass: String::new(),
             passed_sites: BTreeMap::new(),
             call_paths: BTreeMap::new(),
@@ -248,14 +249,14 @@ impl<'a> Elab<'a> {
         data: Option<usize>,
         args: &[(String, f64)],
     ) -> Result<Unit, Diagnostics> {
-        match self.fill(params, body, span, data, args) {
-            Ok(()) if self.faults.is_empty() => Ok(self.unit),
-            Ok(()) => Err(Diagnostics(self.faults)),
-            Err(last) => {
-                self.faults.push(*last);
-                Err(Diagnostics(self.faults))
-            }
-        }
+        let done = self.fill(params, body, span, data, args);
+        self.finished(done)
+    }
+
+    /// The unit, if nothing was found wrong.
+    pub fn finished(mut self, done: Check<()>) -> Result<Unit, Diagnostics> {
+        self.faults.extend(done.err().map(|d| *d));
+        if self.faults.is_empty() { Ok(self.unit) } else { Err(super::faults::shown(self.faults)) }
     }
 
     /// Fills the unit. What is wrong in one report leaves the others to be looked at.
@@ -267,6 +268,7 @@ impl<'a> Elab<'a> {
         data: Option<usize>,
         args: &[(String, f64)],
     ) -> Check<()> {
+        self.recovers = true;
         self.open_block(params, args, data)?;
         let instances = self.collect(body)?;
         self.schedule(body, span)?;
@@ -298,15 +300,23 @@ impl<'a> Elab<'a> {
         Ok(())
     }
 
+    /// Evaluates a definition that nothing has asked for yet.
+    fn look_at(&mut self, k: usize, scope: &Rc<Scope>) -> Check<()> {
+        let Definition { names, stmt, .. } = self.definitions[k].clone();
+        if scope.get(&names[0]).is_none()
+            && let Err(fault) = self.definition(&names[0], scope)
+        {
+            return self.go_on(&stmt, fault, scope);
+        }
+        Ok(())
+    }
+
     /// Every line of a task is looked at, whether or not a report needs it.
     fn task_lines(&mut self) -> Check<()> {
         self.mode = Mode { report: Some(None), ..Mode::default() };
         let scope = self.train_scope();
         for k in 0..self.definitions.len() {
-            let name = self.definitions[k].names[0].clone();
-            if scope.get(&name).is_none() {
-                self.definition(&name, &scope)?;
-            }
+            self.look_at(k, &scope)?;
         }
         Ok(())
     }
@@ -335,10 +345,7 @@ impl<'a> Elab<'a> {
         self.mode = Mode { training: true, advance: true, ..Mode::default() };
         let scope = self.train_scope();
         for k in 0..self.definitions.len() {
-            let name = self.definitions[k].names[0].clone();
-            if scope.get(&name).is_none() {
-                self.definition(&name, &scope)?;
-            }
+            self.look_at(k, &scope)?;
         }
         let mut losses = Vec::new();
         for (k, goal) in goals.iter().enumerate() {
@@ -457,7 +464,7 @@ fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
 }
 
 /// The names that a statement defines, and its place.
-fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
+pub fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
     match stmt {
         Stmt::Let(l) if l.targets.iter().all(|t| t.primed) => {
             (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)

@@ -139,7 +139,7 @@ impl Elab<'_> {
     pub fn on_trial<T>(&mut self, f: impl FnOnce(&mut Self) -> Check<T>) -> Option<T> {
         let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
         let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
-        let value = f(self).ok();
+        let value = self.attempt(f);
         self.frames = frames;
         self.passed_sites = passed;
         self.unit.names.truncate(names);

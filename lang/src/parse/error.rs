@@ -9,6 +9,7 @@ use pest::error::{Error, ErrorVariant, InputLocation};
 use super::Rule;
 use super::layout::is_name_char;
 use crate::diag::{Code, Diagnostic, FileId, Span};
+use crate::foreign;
 
 /// The byte where reading stopped.
 pub(super) fn position(error: &Error<Rule>) -> usize {
@@ -34,13 +35,41 @@ pub(super) fn diagnostic(file: FileId, source: &str, text: &str, error: &Error<R
     let message = if expected.is_empty() { place.clone() } else { format!("{place}; expected {expected}") };
     let span = if found == "\n" { Span { end: span.start, ..span } } else { span };
     let label = if expected.is_empty() { "here".to_string() } else { format!("expected {expected}") };
-    let d = Diagnostic::error(Code::G0001, span, message).label(span, label);
+    let d = Diagnostic::error(code_of(text, at, found), span, message).label(span, label);
     let goes_on = "the line above ends in an operator, so this line goes on with it".to_string();
     let hint = if continues(source, text, at) { Some(goes_on) } else { hint(text, at, found, &expected) };
     match hint {
         Some(hint) => d.hint(hint),
         None => d,
     }
+}
+
+/// A habit of another language has a code of its own.
+fn code_of(text: &str, at: usize, found: &str) -> Code {
+    let before = line_before(text, at);
+    if foreign::operator(found).is_some() {
+        Code::G0004
+    } else if found == ":" && in_index(before) {
+        Code::G0009
+    } else if foreign::keyword(found).or_else(|| foreign::keyword(last_word(before))).is_some() {
+        Code::G0005
+    } else {
+        Code::G0001
+    }
+}
+
+/// The line of `at` up to there.
+fn line_before(text: &str, at: usize) -> &str {
+    text[text[..at].rfind('\n').map_or(0, |n| n + 1)..at].trim()
+}
+
+/// Is a square bracket open at the end of this text?
+fn in_index(before: &str) -> bool {
+    before.matches('[').count() > before.matches(']').count()
+}
+
+fn last_word(before: &str) -> &str {
+    before.rsplit(|c| !is_name_char(c)).next().unwrap_or("")
 }
 
 /// Does the line of `at` go on with the one before because that ends in an operator?
@@ -57,8 +86,8 @@ fn token_at(text: &str, at: usize) -> &str {
     if word > 0 {
         return &rest[..word];
     }
-    const SIGNS: [&str; 15] =
-        ["==", "=>", "!=", "<=", ">=", "->", "<-", "|>", "..", ":=", "**", "&&", "||", "//", "+="];
+    const SIGNS: [&str; 18] =
+        ["==", "=>", "!=", "<=", ">=", "->", "<-", "|>", "..", ":=", "**", "&&", "||", "//", "+=", "-=", "*=", "/="];
     let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign)).map(|sign| sign.len());
     let length = sign.or(rest.chars().next().map(char::len_utf8)).unwrap_or(0);
     &rest[..length]
@@ -142,8 +171,7 @@ const RESERVED: [&str; 17] = [
 
 /// The usual reason for a mistake at `at`.
 fn hint(text: &str, at: usize, found: &str, expected: &str) -> Option<String> {
-    let line = text[..at].rfind('\n').map_or(0, |n| n + 1);
-    let before = text[line..at].trim();
+    let before = line_before(text, at);
     sign_hint(before, found, expected).map(str::to_string).or_else(|| word_hint(before, found))
 }
 
@@ -154,26 +182,18 @@ fn sign_hint(before: &str, found: &str, expected: &str) -> Option<&'static str> 
         "=" if expected.contains(OPERATOR) => "values are compared with `==`",
         "\n" if before.starts_with("report ") || before.starts_with("plot ") => "write `report accuracy = ...`",
         "\n" if before.ends_with('=') => "the value of an equation begins on its line",
-        "**" => "a power is written `x^2`",
-        "&&" => "write `and`",
-        "||" => "write `or`",
-        "!" => "write `not x`, and `!=` for `is not equal`",
-        "//" | "/*" => "a comment begins with `#`; whole division is `a div b`",
-        "+=" => "values do not change; the next value of a state is written `w' = w + ...`",
         "<-" => "the next value of a state is written `w' = ...`",
-        "%" => "the remainder is written `a mod b`; a percentage is a number with `%` right behind it",
-        ":" if before.contains('[') => "a range is written `0..8`, and `..` stands for all leading dims",
+        ":" if in_index(before) => "a range is written `0..8`, and `..` stands for all leading dims",
         "(" if expected == "a type" => "the types of a tuple cannot be written; leave them out",
         "'" => "a name has at most one prime",
         "{" if before.starts_with("fn") => "write `fn f(x) = ...`",
-        _ => return None,
+        other => return foreign::operator(other),
     })
 }
 
 /// The usual reason for a word that does not fit.
 fn word_hint(before: &str, found: &str) -> Option<String> {
-    let last_word = before.rsplit(|c| !is_name_char(c)).next().unwrap_or("");
-    if let Some(hint) = foreign(found).or_else(|| foreign(last_word)) {
+    if let Some(hint) = foreign::keyword(found).or_else(|| foreign::keyword(last_word(before))) {
         return Some(hint.into());
     }
     if let Some(block) = block_of(before) {
@@ -198,18 +218,6 @@ fn block_of(word: &str) -> Option<&'static str> {
         "state" => Some("net`, `rule` or `train"),
         _ => None,
     }
-}
-
-/// What another language's word is here.
-fn foreign(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "let" | "var" => "an equation is written `x = ...`",
-        "return" => "the last line of a block is its value",
-        "def" | "function" => "a function is declared by `fn f(x) = ...`",
-        "import" => "write `use std.rules` or `use \"other.gnt\" { name }`",
-        "elif" => "write `else if`",
-        _ => return None,
-    })
 }
 
 /// The innermost statement around a place: from the separator before it to the one behind it.

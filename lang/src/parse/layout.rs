@@ -22,7 +22,7 @@ pub(super) fn layout(file: FileId, text: &str) -> Result<String, Vec<Diagnostic>
 }
 
 /// Can `c` stand in a name?
-pub(super) fn is_name_char(c: char) -> bool {
+pub(crate) fn is_name_char(c: char) -> bool {
     c == '_' || c.is_alphanumeric() && (c.is_ascii() || c.is_alphabetic())
 }
 
@@ -153,7 +153,7 @@ impl<'s> Scanner<'s> {
             Some(n) if rest[n..].starts_with('"') => self.at += n + 2,
             end => {
                 self.at = end.map_or(self.text.len(), |n| start + 1 + n);
-                let d = Diagnostic::error(Code::G0002, self.span(start, self.at), "the text has no end")
+                let d = Diagnostic::error(Code::G0007, self.span(start, self.at), "the text has no end")
                     .label(self.span(start, start + 1), "opened here")
                     .hint("end it with `\"` on the same line");
                 self.errors.push(d);
@@ -276,7 +276,7 @@ impl<'s> Scanner<'s> {
     fn too_deep(&mut self) -> bool {
         let place = self.span(self.token_start, self.at);
         if self.open.len() > MAX_BRACKETS {
-            let d = Diagnostic::error(Code::G0001, place, format!("more than {MAX_BRACKETS} brackets are open here"));
+            let d = Diagnostic::error(Code::G0006, place, format!("more than {MAX_BRACKETS} brackets are open here"));
             self.errors.push(d.hint("give names to the inner parts and use the names"));
             return true;
         }
@@ -284,7 +284,7 @@ impl<'s> Scanner<'s> {
             && self.open.iter().map(|o| o.operators).sum::<usize>() > MAX_OPERATORS
         {
             let d =
-                Diagnostic::error(Code::G0001, place, format!("more than {MAX_OPERATORS} operators in one expression"));
+                Diagnostic::error(Code::G0006, place, format!("more than {MAX_OPERATORS} operators in one expression"));
             self.errors.push(d.hint("give names to parts of it and use the names"));
             return true;
         }
@@ -293,7 +293,7 @@ impl<'s> Scanner<'s> {
 }
 
 /// The length of the number at the start of `text`.
-fn number_length(text: &str) -> usize {
+pub(crate) fn number_length(text: &str) -> usize {
     let digits = |s: &str| s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
     let mut n = digits(text);
     if text[n..].starts_with('.') && digits(&text[n + 1..]) > 0 {

@@ -5,6 +5,7 @@ mod error;
 mod expr;
 mod item;
 mod layout;
+pub(crate) mod marks;
 mod name;
 mod stmt;
 
@@ -18,6 +19,9 @@ use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 #[derive(pest_derive::Parser)]
 #[grammar = "grammar.pest"]
 struct Grammar;
+
+pub(crate) use layout::{is_name_char, number_length};
+pub(crate) use name::ascii;
 
 type Node<'i> = Pair<'i, Rule>;
 
@@ -82,6 +86,11 @@ impl Builder<'_> {
 
     fn error(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
         self.errors.push(Diagnostic::error(Code::G0001, span, message).label(span, "here").hint(hint));
+    }
+
+    /// G0008: a value that nothing uses.
+    fn unused(&mut self, span: Span, message: &str, hint: &str) {
+        self.errors.push(Diagnostic::error(Code::G0008, span, message).label(span, "here").hint(hint));
     }
 
     fn unsupported(&mut self, span: Span, what: impl std::fmt::Display) {

@@ -2,7 +2,7 @@
 //! Law: a name written with Greek letters and one written with their names are the same name.
 
 /// The ASCII form of a name.
-pub(super) fn ascii(name: &str) -> String {
+pub(crate) fn ascii(name: &str) -> String {
     match name {
         "Σ" => return "sum".into(),
         "Π" => return "prod".into(),

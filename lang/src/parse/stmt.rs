@@ -148,7 +148,7 @@ impl Builder<'_> {
         let (mut stmts, mut value) = (Vec::new(), None::<Expr>);
         for node in Parts::of(block).rest() {
             if let Some(unused) = value.take() {
-                self.error(
+                self.unused(
                     unused.span,
                     "this value is not used",
                     "only the last line of a block is its value; name this one",
@@ -182,7 +182,12 @@ impl Builder<'_> {
 
     pub(super) fn refuse_value(&mut self, value: Option<Expr>) {
         if let Some(value) = value {
-            self.error(value.span, "a value alone does nothing here", "define a name by it: `name = ...`");
+            let hint = match called_method(&value) {
+                Some(method) => crate::foreign::method(method),
+                None => None,
+            };
+            let hint = hint.unwrap_or_else(|| "define a name by it: `name = ...`".into());
+            self.unused(value.span, "a value alone does nothing here", &hint);
         }
     }
 
@@ -292,4 +297,11 @@ fn is_record(line: &Node) -> bool {
 
 fn is_plain_name(text: &str) -> bool {
     text.chars().all(super::layout::is_name_char) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// `step` of `optimizer.step()`.
+fn called_method(value: &Expr) -> Option<&str> {
+    let ExprKind::Call(on, _) = &*value.kind else { return None };
+    let ExprKind::Field(_, method) = &*on.kind else { return None };
+    Some(&method.name)
 }
