@@ -48,7 +48,7 @@ impl Elab<'_> {
             None => {
                 let joined =
                     Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
-                let vars = self.bind_vars(items, &joined, scope)?;
+                let vars = self.bind_vars(items, &[&joined], scope)?;
                 Some((vars[0].1, false))
             }
             _ => None,

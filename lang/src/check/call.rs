@@ -33,6 +33,8 @@ impl Elab<'_> {
         }
         let callee = self.eval(f, scope)?;
         match callee {
+            Value::Builtin("unflat") => self.unflat(args, span, scope),
+            Value::Builtin("size") => self.size_call(args, span, scope),
             Value::Builtin(name) => self.call_builtin(name, args, span, scope),
             Value::Fn(decl) => self.call_fn(&decl, args, span, scope),
             Value::Lambda(closure) => self.call_lambda(&closure, args, span, scope),
@@ -142,7 +144,7 @@ impl Elab<'_> {
         self.run_fn(decl, pairs, span)
     }
 
-    fn run_fn(&mut self, decl: &Rc<FnDecl>, mut pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Value> {
+    pub fn run_fn(&mut self, decl: &Rc<FnDecl>, mut pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Value> {
         let inner = Scope::inside(&self.globals.clone());
         for ((name, value, at), param) in pairs.iter_mut().zip(&decl.params) {
             if let Some(ty) = &param.ty {
@@ -267,7 +269,7 @@ impl Elab<'_> {
     fn call_instance(&mut self, instance: &Rc<Instance>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         let name = instance.net.decl.name.name.clone();
         let pairs = self.pair(&name, &instance.net.decl.params.clone(), args, span, scope)?;
-        self.run_net(instance, pairs, span).map(|(v, _)| v)
+        self.run_net(instance, pairs, span).map(|run| run.value)
     }
 
     fn call_rule(&mut self, mut rules: Vec<Rule>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
@@ -360,6 +362,10 @@ impl Elab<'_> {
                 Ok(Value::Instance(Rc::new(Instance { frozen: true, ..(*instance).clone() })))
             }
             Value::Instance(instance) => {
+                self.opened(&instance, span)?;
+                if let Some(inner) = self.sub_instance(&instance, &field.name) {
+                    return Ok(Value::Instance(Rc::new(inner)));
+                }
                 let tree = self.instance_tree(&instance, span);
                 self.tree_field(&tree, field)
             }
@@ -406,6 +412,28 @@ impl Elab<'_> {
             return fail(self.no_field(&field.name, field.span, known));
         }
         Ok(Value::Tree(super::value::Tree { leaves: inner }))
+    }
+
+    /// A function of the standard library by its name.
+    pub fn library_fn(&mut self, name: &str, span: Span) -> Check<Rc<FnDecl>> {
+        match self.global(name, span)? {
+            Some(Value::Fn(decl)) => Ok(decl),
+            _ => fail(Diagnostic::error(Code::G0106, span, format!("this needs `{name}` of the standard library"))),
+        }
+    }
+
+    /// `size(flat(f))` is known from shapes: the net need not be called.
+    fn size_call(&mut self, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        if let [Arg { name: None, value }] = args
+            && let ExprKind::Call(f, inner) = &*value.kind
+            && let (ExprKind::Name { name, .. }, [Arg { name: None, value: of }]) = (&*f.kind, inner.as_slice())
+            && name == "flat"
+        {
+            let tree = self.shape_of(of, scope)?;
+            let flat = self.flat(&Value::Tree(tree), span)?;
+            return Ok(Value::Dim(flat.axes[0].dim));
+        }
+        self.call_builtin("size", args, span, scope)
     }
 
     /// A function of the language by its name.

@@ -6,26 +6,33 @@ mod builtin;
 mod call;
 mod core;
 mod data;
+mod domain;
 mod draw;
 mod every;
 mod expr;
+mod family;
 mod index;
 mod inputs;
 mod items;
 mod names;
 mod net;
+mod open;
 mod point;
 mod program;
+mod range;
 mod reduce;
 mod report;
 mod rule;
 mod schedule;
 mod stack;
+mod store;
+mod structure;
 mod train;
 mod tree;
 mod types;
 mod value;
 mod variables;
+mod with;
 
 #[cfg(test)]
 mod tests;
@@ -34,11 +41,11 @@ pub use items::Loader;
 pub use program::{Checked, Options, check};
 
 use crate::diag::{Diagnostic, Span};
-use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
+use crate::program::{Axis, DimId, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
-use value::Scope;
+use value::{Member, Net, Scope, Tensor};
 
 /// A result with a finding.
 pub(crate) type Check<T> = Result<T, Box<Diagnostic>>;
@@ -56,7 +63,7 @@ struct Mode {
     /// Reports: the split (`None`: the default one); `None` in the step.
     report: Option<Option<String>>,
     /// Other values in place of parameters.
-    instead: BTreeMap<ParamId, TermId>,
+    instead: BTreeMap<ParamId, Tensor>,
     /// Do net states advance?
     advance: bool,
     /// In the `init` function: states and parameters are their first values.
@@ -68,6 +75,8 @@ struct Mode {
 struct Frame {
     path: String,
     passed: BTreeMap<Span, usize>,
+    /// The families around, each at a member.
+    family: Vec<Member>,
 }
 
 /// Nesting of calls beyond which a definition must need itself.
@@ -99,6 +108,20 @@ struct Elab<'a> {
     /// First values.
     first_params: Vec<TermId>,
     first_states: Vec<TermId>,
+    /// Instances that were evaluated, by their paths, with the dims of their families.
+    instances: BTreeMap<String, (Net, Vec<DimId>)>,
+    /// Families whose members came into being together.
+    looked: BTreeSet<String>,
+    /// Nets that are spoken of without an instance.
+    shared: Vec<String>,
+    /// Is a net evaluated only to learn the shapes of its parameters?
+    looking: bool,
+    /// Parameters that no evaluation read so far: their net is used at other parameters only.
+    unused: BTreeSet<ParamId>,
+    /// Where parameters must stay.
+    domains: BTreeMap<ParamId, Vec<domain::Domain>>,
+    /// States (and members of families) whose next value is known.
+    advanced: BTreeSet<(StateId, String)>,
     /// Next values of net states and of a train block's own.
     next_states: BTreeMap<StateId, TermId>,
     depth: usize,

@@ -127,7 +127,7 @@ impl Names<'_> {
             Stmt::Param(d) | Stmt::Const(d) => self.know(&d.name),
             Stmt::State(ds) => ds.iter().for_each(|d| self.know(&d.name)),
             Stmt::Sample { name, .. } => self.know(name),
-            Stmt::Each { .. } | Stmt::For { .. } => {}
+            Stmt::Each { .. } | Stmt::For { .. } | Stmt::Keep(_) => {}
         }
     }
 
@@ -139,6 +139,7 @@ impl Names<'_> {
                 }
                 n.expr(&l.value);
             }),
+            Stmt::Keep(l) => self.expr(&l.value),
             Stmt::Param(d) | Stmt::Const(d) => self.variable(d),
             Stmt::State(ds) => ds.iter().for_each(|d| self.variable(d)),
             Stmt::Sample { .. } => {}

@@ -39,9 +39,16 @@ impl Elab<'_> {
         let ty = self.ty(by).clone();
         let point = self.point();
         let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
-        let mut map = BTreeMap::from([(by, start)]);
+        (self.rebuilt(of, BTreeMap::from([(by, start)])), start)
+    }
+
+    /// `of` built again with other terms in place of some.
+    pub fn rebuilt(&mut self, of: TermId, mut map: BTreeMap<TermId, TermId>) -> TermId {
         let needed = self.below(of);
-        for id in (by.index() + 1..=of.index()).map(TermId::new).filter(|id| needed[id.index()]) {
+        for id in (0..=of.index()).map(TermId::new).filter(|id| needed[id.index()]) {
+            if map.contains_key(&id) {
+                continue;
+            }
             let op = self.unit.terms[id.index()].op.clone();
             if operands(&op).iter().any(|t| map.contains_key(t)) {
                 let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
@@ -51,7 +58,7 @@ impl Elab<'_> {
                 map.insert(id, new);
             }
         }
-        (map.get(&of).copied().unwrap_or(of), start)
+        map.get(&of).copied().unwrap_or(of)
     }
 
     /// Which terms a term needs.

@@ -155,7 +155,8 @@ impl Elab<'_> {
         span: Span,
         scope: &Rc<Scope>,
     ) -> Check<Value> {
-        let vars = self.bind_vars(items, body, scope)?;
+        let bodies: Vec<&Expr> = std::iter::once(body).chain(guard).collect();
+        let vars = self.bind_vars(items, &bodies, scope)?;
         let inner = Scope::inside(scope);
         let axes: Vec<Axis> = vars.iter().map(|v| v.1).collect();
         for (name, axis) in &vars {
@@ -167,15 +168,10 @@ impl Elab<'_> {
             let guard = guard.map(|g| elab.guard(g, &inner)).transpose()?;
             Ok((value, guard))
         })?;
-        if let Value::Tree(t) = &value {
-            let t = t.clone();
-            return self.leafwise(&t, std::slice::from_ref(&value), span, |elab, p| {
-                let t = elab.tensor(&p[0], span)?;
-                Ok(Value::Tensor(elab.reduce_closed(red, t, &axes, None, span)))
-            });
-        }
-        let t = self.tensor(&value, body.span)?;
-        Ok(Value::Tensor(self.reduce_closed(red, t, &axes, guard.map(|g| g.id), span)))
+        let guard = guard.map(|g| g.id);
+        self.each_tensor(&value, body.span, &mut |elab, t| {
+            Ok(elab.reduce_closed(red, t.clone(), &axes, guard, span))
+        })
     }
 
     /// The condition of a reduction: one truth value for each choice of the variables.
@@ -223,6 +219,12 @@ impl Elab<'_> {
                 format!("a reduction over a number goes over 1 to {UNROLL_LIMIT} values, not {n}"),
             ));
         }
+        let mut values = Vec::new();
+        for k in 0..n {
+            let inner = Scope::inside(scope);
+            inner.set(var, Value::Num(k as f64));
+            values.push(self.eval(body, &inner)?);
+        }
         let fun = match red {
             Red::Sum | Red::Mean | Red::Count => Fun::Add,
             Red::Prod => Fun::Mul,
@@ -230,19 +232,20 @@ impl Elab<'_> {
             Red::Min => Fun::Min,
             Red::Any => Fun::Or,
             Red::All => Fun::And,
-            _ => return self.later(span, "this reduction over a number"),
+            // The others need all values side by side.
+            Red::ArgMax | Red::ArgMin | Red::LogSumExp | Red::Var => {
+                let spans = vec![body.span; values.len()];
+                let stacked = self.stack(&values, &spans, span)?;
+                return self.each_tensor(&stacked, span, &mut |elab, t| {
+                    Ok(elab.reduce(red, t, &t.axes[..1], None, span))
+                });
+            }
         };
-        let mut total: Option<Value> = None;
-        for k in 0..n {
-            let inner = Scope::inside(scope);
-            inner.set(var, Value::Num(k as f64));
-            let v = self.eval(body, &inner)?;
-            total = Some(match total {
-                None => v,
-                Some(t) => self.apply_fun(fun, &[t, v], &[body.span, body.span], span)?,
-            });
+        let mut values = values.into_iter();
+        let mut total = values.next().expect("there is one value at least");
+        for v in values {
+            total = self.apply_fun(fun, &[total, v], &[body.span, body.span], span)?;
         }
-        let total = total.expect("there is one value at least");
         if red == Red::Mean {
             return self.apply_fun(Fun::Div, &[total, Value::Num(n as f64)], &[span, span], span);
         }

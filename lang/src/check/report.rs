@@ -85,7 +85,8 @@ impl Elab<'_> {
             pairs.push((param.name.name.clone(), Value::Tensor(Tensor { id: term, axes }), param.name.span));
         }
         let before = self.unit.params.len();
-        let Ok((Value::Tensor(t), _)) = self.run_net(instance, pairs, instance.net.decl.span) else { return Ok(()) };
+        let Ok(run) = self.run_net(instance, pairs, instance.net.decl.span) else { return Ok(()) };
+        let Value::Tensor(t) = run.value else { return Ok(()) };
         if self.unit.params.len() != before {
             return Ok(());
         }
