@@ -28,7 +28,7 @@ impl Elab<'_> {
                 }
             }
             if let Value::Fn(decl) = self.eval(base, scope)? {
-                return self.axis_function(&decl, items, args, span, scope);
+                return self.axis_function(&decl, items, guard.as_ref(), args, span, scope);
             }
         }
         let callee = self.eval(f, scope)?;

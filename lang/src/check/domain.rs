@@ -41,7 +41,7 @@ impl Elab<'_> {
         };
         if own < needed {
             let message = format!("this domain is one of tensors with {needed} dim(s) at least");
-            return fail(Diagnostic::error(Code::G0212, e.span, message));
+            return fail(Diagnostic::error(Code::G0407, e.span, message));
         }
         self.domains.insert(id, vec![domain]);
         self.project_first(id)
@@ -57,7 +57,7 @@ impl Elab<'_> {
                         Value::Tensor(t) if t.axes.is_empty() => Ok(v),
                         other => {
                             let message = format!("a bound is a number, not {}", other.what());
-                            fail(Diagnostic::error(Code::G0212, args[k].value.span, message))
+                            fail(Diagnostic::error(Code::G0407, args[k].value.span, message))
                         }
                     }
                 };
@@ -66,7 +66,7 @@ impl Elab<'_> {
                     && a > b
                 {
                     let message = format!("no number lies in {a}..{b}");
-                    return fail(Diagnostic::error(Code::G0212, e.span, message).hint("the lower bound stands first"));
+                    return fail(Diagnostic::error(Code::G0407, e.span, message).hint("the lower bound stands first"));
                 }
                 Ok(Domain::Box(low, high, e.span))
             }
@@ -76,12 +76,12 @@ impl Elab<'_> {
                 "spd" => self.later(e.span, "the domain `spd`"),
                 other => {
                     let message = format!("there is no domain `{other}`");
-                    let d = Diagnostic::error(Code::G0212, e.span, message);
+                    let d = Diagnostic::error(Code::G0407, e.span, message);
                     fail(d.hint(format!("there are {NAMES}; or `keep w' = project(w')`")))
                 }
             },
             _ => {
-                let d = Diagnostic::error(Code::G0212, e.span, "this is no domain");
+                let d = Diagnostic::error(Code::G0407, e.span, "this is no domain");
                 fail(d.hint(format!("there are {NAMES}; or `keep w' = project(w')`")))
             }
         }
@@ -90,12 +90,12 @@ impl Elab<'_> {
     /// `keep w' = project(w')`.
     pub fn keep_stmt(&mut self, l: &Let, scope: &Rc<Scope>) -> Check<()> {
         let [target] = l.targets.as_slice() else {
-            return fail(Diagnostic::error(Code::G0212, l.span, "`keep` speaks of one parameter"));
+            return fail(Diagnostic::error(Code::G0407, l.span, "`keep` speaks of one parameter"));
         };
         let found = scope.get(&format!("<param {}>", target.name.name)).filter(|_| target.primed);
         let Some(Value::Num(id)) = found else {
             let message = format!("`keep` gives the next value of a parameter, and `{}` is none", target.name.name);
-            let d = Diagnostic::error(Code::G0212, target.name.span, message);
+            let d = Diagnostic::error(Code::G0407, target.name.span, message);
             return fail(d.hint("for example `keep w' = w' / norm(w')`, after `param w`"));
         };
         let id = ParamId(id as u32);

@@ -158,8 +158,7 @@ impl Elab<'_> {
             [Target { indices: Some(items), .. }] => self.comprehension(items, &l.value, l.span, scope),
             // `(p[i], q[i]) = ...`: one set of variables for all names.
             [Target { indices: Some(items), .. }, rest @ ..] if rest.iter().all(|t| t.indices.is_some()) => {
-                let names = |t: &Target| t.indices.iter().flatten().map(super::variables::variable).collect::<Vec<_>>();
-                if let Some(other) = rest.iter().find(|t| names(t) != names(&l.targets[0])) {
+                if let Some(other) = rest.iter().find(|t| variables(t) != variables(&l.targets[0])) {
                     let message = "names that are defined together have the same index variables";
                     return fail(Diagnostic::error(Code::G0104, other.name.span, message));
                 }
@@ -413,4 +412,9 @@ fn opened(v: Value) -> Vec<Value> {
         Value::Tuple(parts) => parts.into_iter().flat_map(opened).collect(),
         other => vec![other],
     }
+}
+
+/// The index variables on the left of an equation.
+fn variables(t: &Target) -> Vec<Option<&str>> {
+    t.indices.iter().flatten().map(super::variables::variable).collect()
 }

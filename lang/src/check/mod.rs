@@ -102,6 +102,10 @@ struct Elab<'a> {
     numbers: BTreeMap<String, usize>,
     /// Types of the data arguments at the first call of an instance.
     called: BTreeMap<String, Vec<(String, Ty)>>,
+    /// Guards of the axis functions around, by the axis of their index.
+    guards: Vec<(Axis, Tensor)>,
+    /// The guard of the axis function that is about to run.
+    next_guard: Option<(Axis, Tensor)>,
     globals: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,

@@ -2,7 +2,7 @@
 //! Law: a bound holds whatever the data are; sizes of open dims stand in it as symbols that are 1 at least.
 
 use super::Elab;
-use crate::program::{At, Axis, DimId, Elem, Fun, Op, Size, SizeExpr, TermId};
+use crate::program::{Axis, DimId, Elem, Fun, Op, Size, SizeExpr, TermId};
 use std::collections::BTreeMap;
 
 /// A whole number plus multiples of open sizes.
@@ -133,13 +133,13 @@ impl Elab<'_> {
     pub fn affine_range(&self, terms: &[(i64, Axis)], offset: i64) -> Range {
         let mut sum = Range::of(Form::constant(offset), Form::constant(offset));
         for (c, axis) in terms {
-            sum = sum.plus(&self.below(axis.dim).times(*c));
+            sum = sum.plus(&self.indices_of(axis.dim).times(*c));
         }
         sum
     }
 
     /// The indices of a dim.
-    fn below(&self, dim: DimId) -> Range {
+    fn indices_of(&self, dim: DimId) -> Range {
         Range::of(Form::constant(0), self.size_form(dim).plus(&Form::constant(-1)))
     }
 
@@ -154,7 +154,7 @@ impl Elab<'_> {
         }
         let term = &self.unit.terms[id.index()];
         if let Elem::Index(d) = term.ty.elem {
-            return self.below(d);
+            return self.indices_of(d);
         }
         let mut range = match &term.op {
             Op::Const(x) if x.fract() == 0.0 && x.abs() < 1e15 => {

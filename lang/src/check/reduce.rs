@@ -168,14 +168,15 @@ impl Elab<'_> {
             let guard = guard.map(|g| elab.guard(g, &inner)).transpose()?;
             Ok((value, guard))
         })?;
-        let guard = guard.map(|g| g.id);
+        let around = self.guards_of(items, &vars, span, scope);
+        let guard = self.both_guards(guard, around, span).map(|g| g.id);
         self.each_tensor(&value, body.span, &mut |elab, t| {
             Ok(elab.reduce_closed(red, t.clone(), &axes, guard, span))
         })
     }
 
     /// The condition of a reduction: one truth value for each choice of the variables.
-    fn guard(&mut self, g: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
+    pub fn guard(&mut self, g: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
         let t = self.eval_tensor(g, scope)?;
         if t.axes.is_empty() && self.elem(&t) == Elem::Bool {
             return Ok(t);

@@ -57,6 +57,8 @@ impl<'a> Elab<'a> {
             call_paths: BTreeMap::new(),
             instances: BTreeMap::new(),
             looked: BTreeSet::new(),
+            guards: vec![],
+            next_guard: None,
             shared: vec![],
             looking: false,
             unused: BTreeSet::new(),
