@@ -285,6 +285,7 @@ impl Display for Stmt {
             Stmt::Param(decl) => write!(f, "param {decl}"),
             Stmt::State(decls) => write!(f, "state {}", List(decls)),
             Stmt::Const(decl) => write!(f, "const {decl}"),
+            Stmt::Save(names) => write!(f, "save {}", List(names)),
             Stmt::Keep(equation) => write!(f, "keep {equation}"),
             Stmt::Sample { name, dist, like, .. } => write!(f, "{name} ~ {dist}{}", Opt(" like ", like, "")),
             Stmt::Each { .. } | Stmt::For { .. } => {

@@ -164,53 +164,6 @@ impl Elab<'_> {
         }
     }
 
-    /// A function with a gradient by hand.
-    fn with_backward(
-        &mut self,
-        decl: &Rc<FnDecl>,
-        pairs: Vec<(String, Value, Span)>,
-        inner: &Rc<Scope>,
-        span: Span,
-    ) -> Check<Value> {
-        let backward = decl.backward.as_ref().expect("the caller looked");
-        let mut inputs = Vec::new();
-        for (name, value, at) in &pairs {
-            if matches!(value, Value::Tensor(_)) {
-                let t = self.tensor(value, *at)?;
-                let ty = self.ty(t.id).clone();
-                let point = self.point();
-                let id = self.term(Op::Point(t.id, point), ty.elem, ty.axes, *at);
-                let t = Tensor { id, axes: t.axes };
-                inner.set(name, Value::Tensor(t.clone()));
-                inputs.push(t);
-            }
-        }
-        let value = self.body(&decl.body, inner)?;
-        let value = self.tensor(&value, decl.body.span)?;
-        let ty = self.ty(value.id).clone();
-        let point = self.point();
-        let cotangent = self.term(Op::Point(value.id, point), Elem::Real, ty.axes.clone(), span);
-        let scope = Scope::inside(inner);
-        scope.set(&backward.cotangent.name, Value::Tensor(Tensor { id: cotangent, axes: value.axes.clone() }));
-        let back = self.body(&backward.body, &scope)?;
-        let parts = match back {
-            Value::Tuple(parts) => parts,
-            one => vec![one],
-        };
-        if parts.len() != inputs.len() {
-            let message = format!("`backward` gives {} gradients for {} arguments", parts.len(), inputs.len());
-            return fail(Diagnostic::error(Code::G0305, backward.span, message));
-        }
-        let mut terms = Vec::new();
-        for (part, input) in parts.iter().zip(&inputs) {
-            let t = self.tensor(part, backward.span)?;
-            terms.push(self.summed_like(&t, input, backward.span)?.id);
-        }
-        let op = Op::Custom { value: value.id, inputs: inputs.iter().map(|t| t.id).collect(), cotangent, back: terms };
-        let id = self.term(op, ty.elem, ty.axes, span);
-        Ok(Value::Tensor(Tensor { id, axes: value.axes }))
-    }
-
     /// `concat[channel](a, b)`.
     fn concat_call(&mut self, items: &[IndexItem], args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         let [IndexItem::Expr(e)] = items else {
@@ -224,15 +177,6 @@ impl Elab<'_> {
         }
         let spans: Vec<Span> = args.iter().map(|a| a.value.span).collect();
         self.concat(Some(dim), &values, &spans, span)
-    }
-
-    /// A cotangent in the shape of its input: summed over the axes along which the input was repeated.
-    fn summed_like(&mut self, t: &Tensor, input: &Tensor, span: Span) -> Check<Tensor> {
-        let (t, _) = self.align(input, t, (span, span))?;
-        let own = self.ty(input.id).axes.clone();
-        let extra: Vec<Axis> = self.ty(t.id).axes.iter().copied().filter(|a| !own.contains(a)).collect();
-        let t = if extra.is_empty() { t } else { self.reduce(crate::program::Red::Sum, &t, &extra, None, span) };
-        self.spread_like(&t, input, span)
     }
 
     fn call_lambda(&mut self, closure: &Rc<Closure>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {

@@ -144,6 +144,8 @@ impl Elab<'_> {
             // Drawn once and never advanced.
             Stmt::Const(decl) => self.state_stmt(decl, scope),
             Stmt::Keep(l) => self.keep_stmt(l, scope),
+            // Read where the function's backward block is.
+            Stmt::Save(_) => Ok(()),
             Stmt::Each { span, .. } => fail(
                 Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
                     .hint("it walks over the tensors of the tree that the rule trains"),

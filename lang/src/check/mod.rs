@@ -2,6 +2,7 @@
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
 mod axis;
+mod backward;
 mod builtin;
 mod call;
 mod core;
@@ -45,7 +46,7 @@ use crate::program::{Axis, DimId, ParamId, PointId, SiteId, StateId, TermId, Ty,
 use items::Items;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
-use value::{Member, Net, Scope, Tensor};
+use value::{LateState, Member, Net, Scope, Tensor};
 
 /// A result with a finding.
 pub(crate) type Check<T> = Result<T, Box<Diagnostic>>;
@@ -126,6 +127,8 @@ struct Elab<'a> {
     domains: BTreeMap<ParamId, Vec<domain::Domain>>,
     /// States (and members of families) whose next value is known.
     advanced: BTreeSet<(StateId, String)>,
+    /// States that backward blocks set, until the loss is known.
+    late_states: Vec<LateState>,
     /// Next values of net states and of a train block's own.
     next_states: BTreeMap<StateId, TermId>,
     depth: usize,

@@ -127,7 +127,7 @@ impl Names<'_> {
             Stmt::Param(d) | Stmt::Const(d) => self.know(&d.name),
             Stmt::State(ds) => ds.iter().for_each(|d| self.know(&d.name)),
             Stmt::Sample { name, .. } => self.know(name),
-            Stmt::Each { .. } | Stmt::For { .. } | Stmt::Keep(_) => {}
+            Stmt::Each { .. } | Stmt::For { .. } | Stmt::Keep(_) | Stmt::Save(_) => {}
         }
     }
 
@@ -140,6 +140,7 @@ impl Names<'_> {
                 n.expr(&l.value);
             }),
             Stmt::Keep(l) => self.expr(&l.value),
+            Stmt::Save(_) => {}
             Stmt::Param(d) | Stmt::Const(d) => self.variable(d),
             Stmt::State(ds) => ds.iter().for_each(|d| self.variable(d)),
             Stmt::Sample { .. } => {}

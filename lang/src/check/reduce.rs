@@ -287,7 +287,20 @@ impl Elab<'_> {
     /// The tree of an instance's parameters.
     pub fn instance_tree(&mut self, instance: &Instance, span: Span) -> Tree {
         let params = self.params_of(instance);
-        self.tree_of(&params, &format!("{}.", instance.path), span)
+        let mut tree = self.tree_of(&params, &format!("{}.", instance.path), span);
+        let chosen = instance.chosen();
+        for (leaf, p) in tree.leaves.iter_mut().zip(&params) {
+            if let Some((_, t)) = instance.at.iter().find(|a| a.0 == *p) {
+                leaf.value = t.clone();
+                leaf.param = None;
+            }
+            let given = self.unit.params[p.index()].ty.axes.len() - leaf.value.axes.len();
+            if given < chosen.len() {
+                leaf.value = self.pick(&leaf.value, &chosen[given..], span);
+                leaf.param = None;
+            }
+        }
+        tree
     }
 
     fn scalar(&mut self, body: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {

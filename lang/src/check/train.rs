@@ -57,6 +57,7 @@ impl<'a> Elab<'a> {
             call_paths: BTreeMap::new(),
             instances: BTreeMap::new(),
             looked: BTreeSet::new(),
+            late_states: vec![],
             guards: vec![],
             next_guard: None,
             shared: vec![],
@@ -314,13 +315,7 @@ impl<'a> Elab<'a> {
     fn task_lines(&mut self) -> Check<()> {
         self.mode = Mode { report: Some(None), ..Mode::default() };
         let scope = self.train_scope();
-        for k in 0..self.definitions.len() {
-            let name = self.definitions[k].names[0].clone();
-            if scope.get(&name).is_none() {
-                self.definition(&name, &scope)?;
-            }
-        }
-        Ok(())
+        self.all_definitions(&scope, false).map(|_| ())
     }
 
     fn step_function(&mut self, body: &[TrainStmt], span: Span) -> Check<()> {
@@ -346,12 +341,7 @@ impl<'a> Elab<'a> {
         }
         self.mode = Mode { training: true, advance: true, ..Mode::default() };
         let scope = self.train_scope();
-        for k in 0..self.definitions.len() {
-            let name = self.definitions[k].names[0].clone();
-            if scope.get(&name).is_none() {
-                self.definition(&name, &scope)?;
-            }
-        }
+        let waiting = self.all_definitions(&scope, true)?;
         let mut losses = Vec::new();
         for (k, goal) in goals.iter().enumerate() {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
@@ -361,9 +351,15 @@ impl<'a> Elab<'a> {
                 self.mean_loss(t, goal.maximize, goal.loss.span)?,
             ));
         }
+        if waiting {
+            self.all_definitions(&scope, false)?;
+        }
         let mut outputs = Vec::new();
         for (k, (goal, (_, descended))) in goals.iter().zip(&losses).enumerate() {
             self.goal(k, goal, descended, &scope, &mut outputs)?;
+        }
+        for (goal, (_, descended)) in goals.iter().zip(&losses) {
+            self.settle_late_states(descended, goal.span)?;
         }
         self.every_lines(body, &scope, &mut outputs)?;
         for (id, term) in std::mem::take(&mut self.next_states) {
@@ -374,6 +370,22 @@ impl<'a> Elab<'a> {
         self.frames.clear();
         self.unit.functions.push(Function { name: "step".to_string(), outputs });
         Ok(())
+    }
+
+    /// Evaluates every definition. One that speaks of parameters which only the loss brings into being may wait for it;
+    /// says whether one does.
+    fn all_definitions(&mut self, scope: &Rc<Scope>, may_wait: bool) -> Check<bool> {
+        let mut waits = false;
+        for k in 0..self.definitions.len() {
+            let name = self.definitions[k].names[0].clone();
+            if scope.get(&name).is_none() {
+                match self.definition(&name, scope) {
+                    Err(d) if may_wait && d.code == Code::G0401 => waits = true,
+                    done => drop(done?),
+                }
+            }
+        }
+        Ok(waits)
     }
 
     fn goal(
@@ -477,6 +489,7 @@ fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
             (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)
         }
         Stmt::Let(l) => (l.targets.iter().map(|t| t.name.name.clone()).collect(), l.span),
+        Stmt::Save(names) => (vec![], names[0].span),
         Stmt::Keep(l) => (l.targets.iter().map(|t| format!("<keep {}>", t.name.name)).collect(), l.span),
         Stmt::Param(d) | Stmt::Const(d) => (vec![d.name.name.clone()], d.name.span),
         Stmt::State(ds) => (ds.iter().map(|d| d.name.name.clone()).collect(), ds[0].name.span),

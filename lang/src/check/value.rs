@@ -2,7 +2,7 @@
 
 use crate::ast::{Expr, FnDecl, NetDecl, RuleDecl};
 use crate::diag::Span;
-use crate::program::{Axis, DimId, ParamId, Role, TermId};
+use crate::program::{Axis, DimId, ParamId, Role, StateId, TermId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -93,6 +93,15 @@ pub struct Rule {
     pub decl: Rc<RuleDecl>,
     pub args: Vec<(String, Value)>,
     pub span: Span,
+}
+
+/// The next value of a state that a backward block sets: `next` speaks of the gradient that arrives at `at` by `cotangent`.
+#[derive(Clone, Debug)]
+pub struct LateState {
+    pub state: StateId,
+    pub next: TermId,
+    pub cotangent: TermId,
+    pub at: TermId,
 }
 
 /// The objective of a `minimize`, a function of the trained tree.

@@ -136,6 +136,10 @@ impl Builder<'_> {
             Rule::for_stmt => stmts.push(self.for_stmt(node)),
             Rule::each_stmt => stmts.push(self.each(node)),
             Rule::for_edges => self.unsupported(self.span(&node), "a loop over kinds of edges"),
+            Rule::save_stmt => {
+                let names = Parts::of(node).all(Rule::name);
+                stmts.push(Stmt::Save(self.idents(names)));
+            }
             Rule::keep_stmt => stmts.extend(self.keep(node)),
             other => unreachable!("{other:?} is no statement"),
         }
