@@ -5,7 +5,7 @@ use super::value::{Closure, Instance, Net, Rule, Scope, Tensor, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, Ident, IndexItem, ParamDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Op, Run, RunId};
+use crate::program::{Elem, Op, Run, RunId};
 use std::rc::Rc;
 
 impl Elab<'_> {

@@ -15,6 +15,7 @@ mod family;
 mod index;
 mod inputs;
 mod items;
+mod known;
 mod names;
 mod net;
 mod open;
@@ -44,7 +45,7 @@ pub use program::{Checked, Options, check};
 use crate::diag::{Diagnostic, Span};
 use crate::program::{Axis, DimId, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use value::{LateState, Member, Net, Scope, Tensor};
 
@@ -92,7 +93,7 @@ struct Elab<'a> {
     mode: Mode,
     frames: Vec<Frame>,
     /// Terms by operation and type: the same equation is the same term.
-    known: HashMap<String, TermId>,
+    known: known::Known,
     /// What is evaluated (a definition or a loss), part of the names of random sites.
     pass: String,
     /// How often a site was passed in this evaluation.

@@ -8,7 +8,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{
     Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// One `minimize` line.
@@ -50,7 +50,7 @@ impl<'a> Elab<'a> {
             active: vec![],
             mode: Mode::default(),
             frames: vec![],
-            known: HashMap::new(),
+            known: Default::default(),
             faults: vec![],
             pass: String::new(),
             passed_sites: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use crate::diag::Span;
 use crate::ids;
+use std::hash::{Hash, Hasher};
 
 ids! {
     /// A dim of a unit.
@@ -89,7 +90,7 @@ pub enum Elem {
 }
 
 /// A term's type: element type and axes, in the order the user sees them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ty {
     /// Of one entry.
     pub elem: Elem,
@@ -289,6 +290,32 @@ pub enum Op {
     },
     /// The report of a run, a scalar (only in checks and tasks).
     Run(RunId, String),
+}
+
+/// Constants are hashed by their bits; all else as it stands.
+impl Hash for Op {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        std::mem::discriminant(self).hash(h);
+        match self {
+            Op::Const(x) => x.to_bits().hash(h),
+            Op::Input(id) => id.hash(h),
+            Op::Param(id) => id.hash(h),
+            Op::State(id) => id.hash(h),
+            Op::Hyper(id) => id.hash(h),
+            Op::Step => {}
+            Op::Size(dim) => dim.hash(h),
+            Op::Iota(axis) => axis.hash(h),
+            Op::Map(fun, xs) => (fun, xs).hash(h),
+            Op::Reduce { red, axes, of, guard } => (red, axes, of, guard).hash(h),
+            Op::Read { of, at, otherwise } => (of, at, otherwise).hash(h),
+            Op::View(x) | Op::Stop(x) => x.hash(h),
+            Op::Random(dist, site) => (dist, site).hash(h),
+            Op::Point(x, point) => (x, point).hash(h),
+            Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
+            Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
+            Op::Run(run, name) => (run, name).hash(h),
+        }
+    }
 }
 
 ids! {
