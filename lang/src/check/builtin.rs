@@ -137,7 +137,11 @@ impl Elab<'_> {
     /// An instance as the tree of its parameters.
     pub fn as_tree(&mut self, v: &Value, span: Span) -> Value {
         match v {
-            Value::Instance(i) => Value::Tree(self.instance_tree(i, span)),
+            Value::Instance(i) => {
+                // What is wrong in the net is said where it is called.
+                let _ = self.opened(i, span);
+                Value::Tree(self.instance_tree(i, span))
+            }
             other => other.clone(),
         }
     }

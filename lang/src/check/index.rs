@@ -264,7 +264,7 @@ impl Elab<'_> {
     /// An index as a combination of index variables, if it is one.
     fn affine(&self, v: &Value) -> Option<Affine> {
         match v {
-            Value::Num(n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: *n as i64 }),
+            Value::Num(n) | Value::Hyper(_, n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: *n as i64 }),
             Value::Dim(d) => self.size_form(*d).known().map(|offset| Affine { terms: vec![], offset }),
             Value::Tensor(t) if t.axes.is_empty() => self.affine_term(t.id),
             _ => None,

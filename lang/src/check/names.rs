@@ -137,13 +137,12 @@ impl Names<'_> {
 
     fn stmt(&mut self, stmt: &Stmt) {
         match stmt {
-            Stmt::Let(l) => self.scoped(|n| {
+            Stmt::Let(l) | Stmt::Keep(l) => self.scoped(|n| {
                 for target in &l.targets {
                     target.indices.iter().flatten().for_each(|i| n.binder(i));
                 }
                 n.expr(&l.value);
             }),
-            Stmt::Keep(l) => self.expr(&l.value),
             Stmt::Save(_) => {}
             Stmt::Param(d) | Stmt::Const(d) => self.variable(d),
             Stmt::State(ds) => ds.iter().for_each(|d| self.variable(d)),

@@ -320,15 +320,13 @@ impl Elab<'_> {
 
     /// The value as a point of its own.
     fn make_point(&mut self, v: &Value, span: Span) -> Check<Value> {
-        if let Value::Tree(t) = v {
-            let t = t.clone();
-            return self.leafwise(&t, std::slice::from_ref(v), span, |elab, p| elab.make_point(&p[0], span));
-        }
-        let t = self.tensor(v, span)?;
-        let ty = self.ty(t.id).clone();
-        let point = self.point();
-        let id = self.term(Op::Point(t.id, point), ty.elem, ty.axes, span);
-        Ok(Value::Tensor(Tensor { id, axes: t.axes }))
+        let v = self.as_tree(v, span);
+        self.each_tensor(&v, span, &mut |elab, t| {
+            let ty = elab.ty(t.id).clone();
+            let point = elab.point();
+            let id = elab.term(Op::Point(t.id, point), ty.elem, ty.axes, span);
+            Ok(Tensor { id, axes: t.axes.clone() })
+        })
     }
 
     /// The gradient of a scalar by a tensor or, leaf by leaf, by a tree.
@@ -343,6 +341,9 @@ impl Elab<'_> {
                 Ok(Value::Tree(Tree { leaves }))
             }
             Value::Tensor(t) | Value::Hyper(t, _) => self.gradient_leaf(of, &t.clone(), span).map(Value::Tensor),
+            Value::Record(_) | Value::Tuple(_) => {
+                self.each_tensor(by, span, &mut |elab, t| elab.gradient_leaf(of, t, span))
+            }
             Value::Instance(i) => {
                 let tree = self.instance_tree(i, span);
                 self.gradient_by(of, &Value::Tree(tree), span)

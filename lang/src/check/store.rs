@@ -300,10 +300,8 @@ impl Elab<'_> {
         }
         let (None, Some(Init::Value(e))) = (&decl.ty, &decl.init) else { return Ok(None) };
         match self.quietly(e, scope) {
-            Some(v @ (Value::Tree(_) | Value::Instance(_))) => match self.as_tree(&v, e.span) {
-                Value::Tree(tree) => Ok(Some(tree)),
-                _ => Ok(None),
-            },
+            Some(Value::Tree(tree)) => Ok(Some(tree)),
+            Some(Value::Instance(_)) => self.shape_of(e, scope).map(Some),
             _ => Ok(None),
         }
     }

@@ -375,17 +375,22 @@ impl<'a> Elab<'a> {
     /// Evaluates every definition. One that speaks of parameters which only the loss brings into being may wait for it;
     /// says whether one does.
     fn all_definitions(&mut self, scope: &Rc<Scope>, may_wait: bool) -> Check<bool> {
-        let mut waits = false;
+        let mut waiting: Vec<String> = Vec::new();
         for k in 0..self.definitions.len() {
             let name = self.definitions[k].names[0].clone();
-            if scope.get(&name).is_none() {
-                match self.definition(&name, scope) {
-                    Err(d) if may_wait && d.code == Code::G0401 => waits = true,
-                    done => drop(done?),
-                }
+            if scope.get(&name).is_some() {
+                continue;
+            }
+            // The next value of a state waits with the state.
+            if waiting.iter().any(|w| name == format!("{w}'")) {
+                continue;
+            }
+            match self.definition(&name, scope) {
+                Err(d) if may_wait && d.code == Code::G0401 => waiting.push(name),
+                done => drop(done?),
             }
         }
-        Ok(waits)
+        Ok(!waiting.is_empty())
     }
 
     fn goal(

@@ -131,7 +131,7 @@ impl Elab<'_> {
     /// One whole number as the index of an entry.
     fn place(&mut self, e: &Expr, axis: Axis, scope: &Rc<Scope>) -> Check<Tensor> {
         let v = self.eval(e, scope).map_err(super::index::unbound)?;
-        if let Value::Num(x) = &v {
+        if let Value::Num(x) | Value::Hyper(_, x) = &v {
             let size = self.size_form(axis.dim).known();
             if x.fract() != 0.0 || *x < 0.0 || size.is_some_and(|n| *x >= n as f64) {
                 let message = format!("{x} is no index of `{}`", self.dim_name(axis.dim));
