@@ -173,7 +173,7 @@ impl Elab<'_> {
         let guard = self.next_guard.take();
         let mut order: Vec<Axis> = Vec::new();
         let mut over: Option<Axis> = variable;
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         let mut seen = false;
         for (name, value, at) in &pairs {
             let mut value = value.clone();

@@ -83,7 +83,7 @@ impl Elab<'_> {
         if saved.is_empty() {
             return Ok(Scope::inside(inner));
         }
-        let scope = Scope::inside(&self.globals.clone());
+        let scope = Scope::inside(&self.home(decl.name.span));
         scope.set("<fn>", Value::Truth(true));
         for name in saved {
             match inner.own(&name.name) {
@@ -120,7 +120,7 @@ impl Elab<'_> {
             };
             let names: Vec<(Axis, Axis)> = dy.axes.iter().copied().zip(axes).collect();
             let dy = self.rename(&dy, &names, span);
-            let next = self.rebuilt(late.next, std::collections::BTreeMap::from([(late.cotangent, dy.id)]));
+            let next = self.rebuilt(&[late.next], std::collections::BTreeMap::from([(late.cotangent, dy.id)]))[0];
             self.next_states.insert(late.state, next);
         }
         Ok(())

@@ -1,17 +1,20 @@
 //! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
+mod along;
 mod axis;
 mod backward;
 mod builtin;
 mod call;
 mod core;
 mod data;
+mod definitions;
 mod domain;
 mod draw;
 mod every;
 mod expr;
 mod family;
+mod globals;
 mod index;
 mod inputs;
 mod items;
@@ -109,6 +112,8 @@ struct Elab<'a> {
     /// The guard of the axis function that is about to run.
     next_guard: Option<(Axis, Tensor)>,
     globals: Rc<Scope>,
+    /// The scope around the library's declarations, which has none of the program's names.
+    library: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,
     /// First values.

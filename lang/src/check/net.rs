@@ -75,7 +75,7 @@ impl Elab<'_> {
         span: Span,
     ) -> Check<Ran> {
         let decl = instance.net.decl.clone();
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         for (name, value) in &instance.net.statics {
             inner.set(name.as_str(), value.clone());
         }

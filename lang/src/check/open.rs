@@ -29,7 +29,7 @@ impl Elab<'_> {
 
     /// Arguments of the declared types; `None` where a type is missing or does not fix its dims.
     fn stand_ins(&mut self, instance: &Instance, span: Span) -> Option<Vec<(String, Value, Span)>> {
-        let scope = Scope::inside(&self.globals.clone());
+        let scope = Scope::inside(&self.home(instance.net.decl.name.span));
         for (name, value) in &instance.net.statics {
             scope.set(name.as_str(), value.clone());
         }

@@ -4,7 +4,7 @@
 use super::Elab;
 use crate::diag::Span;
 use crate::print_program::operands;
-use crate::program::{At, Op, ParamId, PointId, TermId};
+use crate::program::{At, Direction, Op, ParamId, PointId, TermId};
 use std::collections::BTreeMap;
 
 impl Elab<'_> {
@@ -36,16 +36,22 @@ impl Elab<'_> {
 
     /// `of` built again on a point with the value of `by`, and that point.
     pub fn on_point(&mut self, of: TermId, by: TermId, span: Span) -> (TermId, TermId) {
+        let (of, start) = self.all_on_point(&[of], by, span);
+        (of[0], start)
+    }
+
+    /// Several terms built again on one point.
+    pub fn all_on_point(&mut self, of: &[TermId], by: TermId, span: Span) -> (Vec<TermId>, TermId) {
         let ty = self.ty(by).clone();
         let point = self.point();
         let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
         (self.rebuilt(of, BTreeMap::from([(by, start)])), start)
     }
 
-    /// `of` built again with other terms in place of some.
-    pub fn rebuilt(&mut self, of: TermId, mut map: BTreeMap<TermId, TermId>) -> TermId {
+    /// Terms built again with other terms in place of some.
+    pub fn rebuilt(&mut self, of: &[TermId], mut map: BTreeMap<TermId, TermId>) -> Vec<TermId> {
         let needed = self.below(of);
-        for id in (0..=of.index()).map(TermId::new).filter(|id| needed[id.index()]) {
+        for id in (0..needed.len()).map(TermId::new).filter(|id| needed[id.index()]) {
             if map.contains_key(&id) {
                 continue;
             }
@@ -58,14 +64,14 @@ impl Elab<'_> {
                 map.insert(id, new);
             }
         }
-        map.get(&of).copied().unwrap_or(of)
+        of.iter().map(|t| map.get(t).copied().unwrap_or(*t)).collect()
     }
 
-    /// Which terms a term needs.
-    fn below(&self, of: TermId) -> Vec<bool> {
-        let mut needed = vec![false; of.index() + 1];
-        needed[of.index()] = true;
-        for k in (0..=of.index()).rev() {
+    /// Which terms some terms need.
+    fn below(&self, of: &[TermId]) -> Vec<bool> {
+        let mut needed = vec![false; of.iter().map(|t| t.index() + 1).max().unwrap_or(0)];
+        of.iter().for_each(|t| needed[t.index()] = true);
+        for k in (0..needed.len()).rev() {
             if needed[k] {
                 for t in operands(&self.unit.terms[k].op) {
                     needed[t.index()] = true;
@@ -93,6 +99,10 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
         Op::Stop(x) => Op::Stop(to(x)),
         Op::Grad { of, wrt, axes, shared } => Op::Grad { of: to(of), wrt: to(wrt), axes, shared },
+        Op::Along { of, by } => {
+            let by = by.into_iter().map(|d| Direction { wrt: to(d.wrt), axes: d.axes, tangent: to(d.tangent) });
+            Op::Along { of: to(of), by: by.collect() }
+        }
         Op::Custom { value, inputs, cotangent, back } => {
             Op::Custom { value: to(value), inputs: all(inputs), cotangent: to(cotangent), back: all(back) }
         }

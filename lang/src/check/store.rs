@@ -233,7 +233,7 @@ impl Elab<'_> {
                 _ => {}
             }
         }
-        if map.is_empty() { id } else { self.rebuilt(id, map) }
+        if map.is_empty() { id } else { self.rebuilt(&[id], map)[0] }
     }
 
     /// `state mu: real[c] = 0` in a net or train block; `state ema like f`; without a type that of the first value.

@@ -68,6 +68,7 @@ impl<'a> Elab<'a> {
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
+            library: Rc::new(Scope::default()),
             sites: BTreeMap::new(),
             points: 0,
             first_params: vec![],
@@ -311,13 +312,6 @@ impl<'a> Elab<'a> {
         Ok(())
     }
 
-    /// Every line of a task is looked at, whether or not a report needs it.
-    fn task_lines(&mut self) -> Check<()> {
-        self.mode = Mode { report: Some(None), ..Mode::default() };
-        let scope = self.train_scope();
-        self.all_definitions(&scope, false).map(|_| ())
-    }
-
     fn step_function(&mut self, body: &[TrainStmt], span: Span) -> Check<()> {
         let goals: Vec<Goal<'_>> = body
             .iter()
@@ -370,27 +364,6 @@ impl<'a> Elab<'a> {
         self.frames.clear();
         self.unit.functions.push(Function { name: "step".to_string(), outputs });
         Ok(())
-    }
-
-    /// Evaluates every definition. One that speaks of parameters which only the loss brings into being may wait for it;
-    /// says whether one does.
-    fn all_definitions(&mut self, scope: &Rc<Scope>, may_wait: bool) -> Check<bool> {
-        let mut waiting: Vec<String> = Vec::new();
-        for k in 0..self.definitions.len() {
-            let name = self.definitions[k].names[0].clone();
-            if scope.get(&name).is_some() {
-                continue;
-            }
-            // The next value of a state waits with the state.
-            if waiting.iter().any(|w| name == format!("{w}'")) {
-                continue;
-            }
-            match self.definition(&name, scope) {
-                Err(d) if may_wait && d.code == Code::G0401 => waiting.push(name),
-                done => drop(done?),
-            }
-        }
-        Ok(!waiting.is_empty())
     }
 
     fn goal(

@@ -151,7 +151,9 @@ impl Elab<'_> {
     /// The scope of what `grad[u = e]` differentiates: `u` has the type of `e`.
     fn with_points(&mut self, f: &Expr, scope: &Rc<Scope>) -> Rc<Scope> {
         let inner = Scope::inside(scope);
-        if let ExprKind::Bracket(_, items, _) = &*f.kind {
+        if let ExprKind::Bracket(base, items, _) = &*f.kind
+            && matches!(&*base.kind, ExprKind::Name { name, .. } if name == "grad")
+        {
             for item in items {
                 if let IndexItem::Bind { var, dim: None, value: Some(e) } = item
                     && let Some(v) = self.quietly(e, scope)
