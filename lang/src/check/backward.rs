@@ -45,7 +45,7 @@ impl Elab<'_> {
         let scope = self.backward_scope(decl, inner)?;
         scope.set(&backward.cotangent.name, Value::Tensor(Tensor { id: cotangent, axes: value.axes.clone() }));
         let others = std::mem::take(&mut self.next_states);
-        let back = self.body(&backward.body, &scope).map_err(|d| called(d, span, &decl.name.name));
+        let back = self.body(&backward.body, &scope).map_err(|d| called(unsaved(d, inner), span, &decl.name.name));
         let set = std::mem::replace(&mut self.next_states, others);
         let parts = match back? {
             Value::Tuple(parts) => parts,
@@ -133,5 +133,17 @@ impl Elab<'_> {
         let extra: Vec<Axis> = self.ty(t.id).axes.iter().copied().filter(|a| !own.contains(a)).collect();
         let t = if extra.is_empty() { t } else { self.reduce(crate::program::Red::Sum, &t, &extra, None, span) };
         self.spread_like(&t, input, span)
+    }
+}
+
+/// A name that the function has and does not save is no unknown one.
+fn unsaved(d: Box<Diagnostic>, inner: &Rc<Scope>) -> Box<Diagnostic> {
+    let name = d.message.strip_prefix("unknown name `").and_then(|m| m.strip_suffix('`'));
+    match name.filter(|n| d.code == Code::G0101 && inner.own(n).is_some()) {
+        Some(name) => Box::new(
+            Diagnostic::error(Code::G0101, d.span, format!("`{name}` is not among what the function saves"))
+                .hint(format!("save it, `save {name}`, or use what is saved")),
+        ),
+        None => d,
     }
 }
