@@ -421,6 +421,11 @@ impl Elab<'_> {
             next = self.map_aligned(Fun::Select, &[here, next, before], ty.axes.clone(), span);
         }
         let next = self.spread(next.id, &ty.axes, span);
+        if self.ty(next).axes.iter().any(|a| !ty.axes.contains(a)) {
+            let message = "a state has one next value, and this has one for each index around";
+            let d = Diagnostic::error(Code::G0208, span, message);
+            return fail(d.hint("call the net on the whole batch, or freeze it: `f.frozen(x[n])`"));
+        }
         self.next_states.insert(id, next);
         Ok(own)
     }
