@@ -187,6 +187,12 @@ impl<'a> Elab<'a> {
                 TrainStmt::Stage { name, .. } => return self.later(name.span, "`stage`"),
                 _ => continue,
             };
+            if let Some(Stmt::For { span, .. }) = &inner {
+                return fail(
+                    Diagnostic::error(Code::G0301, *span, "the lines of this block have no order, so a loop has no place among them")
+                        .hint("put it into a net or a function, or into a value: `y = { z = x; for k in 3 { z' = f(z) }; z }`"),
+                );
+            }
             if let Some(Stmt::Each { span, .. }) = &inner {
                 return fail(
                     Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
