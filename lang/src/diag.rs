@@ -218,6 +218,7 @@ codes! {
     G0404 "a train block lacks a line",
     G0405 "unknown role",
     G0406 "a rule cannot be used here",
+    G0407 "not a domain of a parameter",
     G0501 "a data file cannot be read",
     G0502 "a data file has the wrong shape",
     G0503 "a value in a data file is out of range",

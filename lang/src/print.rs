@@ -124,7 +124,8 @@ impl Out {
 
     fn train_stmt(&mut self, stmt: &TrainStmt) {
         match stmt {
-            TrainStmt::Net { name, value } => self.line(format_args!("net {name} = {value}")),
+            TrainStmt::Net { name, over, value } if over.is_empty() => self.line(format_args!("net {name} = {value}")),
+            TrainStmt::Net { name, over, value } => self.line(format_args!("net {name}[{}] = {value}", List(over))),
             TrainStmt::Minimize { maximize, loss, outputs, over, rule, every, .. } => {
                 let word = if *maximize { "maximize" } else { "minimize" };
                 let (outputs, every) = (Opt(" where ", outputs, ""), Opt(" every ", every, " steps"));
@@ -284,6 +285,8 @@ impl Display for Stmt {
             Stmt::Param(decl) => write!(f, "param {decl}"),
             Stmt::State(decls) => write!(f, "state {}", List(decls)),
             Stmt::Const(decl) => write!(f, "const {decl}"),
+            Stmt::Save(names) => write!(f, "save {}", List(names)),
+            Stmt::Keep(equation) => write!(f, "keep {equation}"),
             Stmt::Sample { name, dist, like, .. } => write!(f, "{name} ~ {dist}{}", Opt(" like ", like, "")),
             Stmt::Each { .. } | Stmt::For { .. } => {
                 let mut out = Out::default();

@@ -12,6 +12,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("std/rules.gnt", include_str!("../std/rules.gnt")),
     ("std/schedules.gnt", include_str!("../std/schedules.gnt")),
     ("std/metrics.gnt", include_str!("../std/metrics.gnt")),
+    ("std/domains.gnt", include_str!("../std/domains.gnt")),
 ];
 
 /// The text of a library file, for example `std/rules.gnt`.

@@ -293,7 +293,8 @@ impl Ctx<'_> {
             // A direction that has the name of an axis of the result is kept apart from it until the end.
             let further: Vec<Axis> = self.axes(dx).iter().copied().filter(|a| !axes.contains(a)).collect();
             let mut names: Vec<(Axis, Axis)> = Vec::new();
-            for axis in further.into_iter().filter(|a| self.g.ty(y).has(*a)) {
+            let met: Vec<Axis> = further.into_iter().filter(|a| self.g.ty(y).has(*a)).collect();
+            for axis in met {
                 let known = back.iter().find(|b: &&(Axis, Axis)| b.1 == axis).map(|b| b.0);
                 let apart = known.unwrap_or_else(|| self.fresh(axis.dim));
                 if known.is_none() {

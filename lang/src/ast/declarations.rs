@@ -258,10 +258,12 @@ pub struct TrainDecl {
 /// One line of a train block.
 #[derive(Clone, Debug)]
 pub enum TrainStmt {
-    /// `net f = classifier`.
+    /// `net f = classifier`, `net f[worker] = mlp(64)`.
     Net {
         /// The instance's name.
         name: Ident,
+        /// The dims over which it is a family.
+        over: Vec<Expr>,
         /// The net, perhaps with static arguments.
         value: Expr,
     },

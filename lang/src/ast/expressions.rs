@@ -62,6 +62,10 @@ pub enum Stmt {
     Param(VarDecl),
     /// `state m = 0, v = 0`.
     State(Vec<VarDecl>),
+    /// `save x, code`: all that the function's backward block sees of it.
+    Save(Vec<Ident>),
+    /// `keep w' = project(w')`: holds after every step.
+    Keep(Let),
     /// `const B: real[d, m] ~ normal`.
     Const(VarDecl),
     /// `z ~ normal[batch, latent]`, `z ~ normal like w`.

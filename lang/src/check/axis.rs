@@ -5,7 +5,7 @@ use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, IndexItem};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Op};
+use crate::program::{Axis, Fun, Op};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -15,6 +15,7 @@ impl Elab<'_> {
         &mut self,
         decl: &Rc<FnDecl>,
         items: &[IndexItem],
+        guard: Option<&Expr>,
         args: &[Arg],
         span: Span,
         scope: &Rc<Scope>,
@@ -48,7 +49,7 @@ impl Elab<'_> {
             None => {
                 let joined =
                     Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
-                let vars = self.bind_vars(items, &joined, scope)?;
+                let vars = self.bind_vars(items, &[&joined], scope)?;
                 Some((vars[0].1, false))
             }
             _ => None,
@@ -61,12 +62,22 @@ impl Elab<'_> {
                     inner.set(name, Value::Tensor(iota));
                 }
                 let extra: &[Axis] = if active { &[] } else { std::slice::from_ref(&axis) };
-                let pairs = self.within(extra, |elab| elab.pair(name, &decl.params, args, span, &inner))?;
-                let value = self.run_axis_fn(decl, pairs, Some(axis), axis.dim, span)?;
+                let (pairs, guard) = self.within(extra, |elab| {
+                    let pairs = elab.pair(name, &decl.params, args, span, &inner)?;
+                    let own = guard.map(|g| elab.guard(g, &inner)).transpose()?;
+                    let around = elab.guard_at(axis);
+                    Ok((pairs, elab.both_guards(own, around, span)))
+                })?;
+                let value = self.guarded_axis_fn(decl, pairs, axis, guard, span)?;
                 return self.used_up(value, axis, active, item);
             }
             None => self.pair(name, &decl.params, args, span, scope)?,
         };
+        if let Some(g) = guard {
+            let message = "a guard speaks of index variables, and a dim is given here";
+            let d = Diagnostic::error(Code::G0104, g.span, message);
+            return fail(d.hint(format!("name a variable: `a[i, j] = {name}[j | j <= i](s[i, j])`")));
+        }
         let v = known.expect("a variable was handled above");
         let dim = self.index_dim(&v, item.span)?;
         self.run_axis_fn(decl, pairs, None, dim, span)
@@ -88,6 +99,69 @@ impl Elab<'_> {
         )
     }
 
+    /// An axis function over a variable, where only entries take part for which the guard holds; the others get 0.
+    fn guarded_axis_fn(
+        &mut self,
+        decl: &Rc<FnDecl>,
+        pairs: Vec<(String, Value, Span)>,
+        axis: Axis,
+        guard: Option<Tensor>,
+        span: Span,
+    ) -> Check<Value> {
+        self.next_guard = guard.clone().map(|g| (axis, g));
+        let value = self.run_axis_fn(decl, pairs, Some(axis), axis.dim, span)?;
+        let Some(guard) = guard else { return Ok(value) };
+        self.each_tensor(&value, span, &mut |elab, t| {
+            if !elab.ty(t.id).axes.contains(&axis) {
+                return Ok(t.clone());
+            }
+            let elem = elab.elem(t);
+            let zero = elab.constant(0.0, elem, span);
+            Ok(elab.map_aligned(Fun::Select, &[guard.clone(), t.clone(), zero], t.axes.clone(), span))
+        })
+    }
+
+    /// The guard of the axis function around, if the variable goes over its axis.
+    pub fn guard_at(&self, axis: Axis) -> Option<Tensor> {
+        self.guards.iter().rev().find(|g| g.0 == axis).map(|g| g.1.clone())
+    }
+
+    /// What the guards of axis functions around say of variables that a reduction binds: `j: i` goes over the entries of
+    /// the function's index that take part.
+    pub fn guards_of(
+        &mut self,
+        items: &[IndexItem],
+        vars: &[(String, Axis)],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Option<Tensor> {
+        if self.guards.is_empty() {
+            return None;
+        }
+        let mut all = None;
+        for (item, (name, axis)) in items.iter().zip(vars) {
+            let over = match item {
+                IndexItem::Bind { dim: Some(e), .. } => self.quietly(e, scope),
+                _ => scope.get(name),
+            };
+            let Some(Value::Tensor(t)) = over else { continue };
+            let Op::Iota(index) = self.unit.terms[t.id.index()].op else { continue };
+            if let Some(guard) = self.guard_at(index) {
+                let whole = Tensor { id: guard.id, axes: vec![index] };
+                let there = self.rename(&whole, &[(index, *axis)], span);
+                all = self.both_guards(all, Some(Tensor { id: there.id, axes: vec![] }), span);
+            }
+        }
+        all
+    }
+
+    pub fn both_guards(&mut self, a: Option<Tensor>, b: Option<Tensor>, span: Span) -> Option<Tensor> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(self.map_aligned(Fun::And, &[a, b], vec![], span)),
+            (a, b) => a.or(b),
+        }
+    }
+
     pub fn run_axis_fn(
         &mut self,
         decl: &Rc<FnDecl>,
@@ -96,6 +170,7 @@ impl Elab<'_> {
         dim: crate::program::DimId,
         span: Span,
     ) -> Check<Value> {
+        let guard = self.next_guard.take();
         let mut order: Vec<Axis> = Vec::new();
         let mut over: Option<Axis> = variable;
         let inner = Scope::inside(&self.home(decl.name.span));
@@ -143,9 +218,16 @@ impl Elab<'_> {
         self.active.retain(|a| *a != over);
         let iota = self.iota(index, span);
         inner.set(&decl.axes[0].name, Value::Tensor(iota));
+        let guards = self.guards.len();
+        if let Some((axis, guard)) = guard {
+            let whole = Tensor { id: guard.id, axes: vec![axis] };
+            let inside = self.rename(&whole, &[(axis, index)], span);
+            self.guards.push((index, Tensor { id: inside.id, axes: vec![] }));
+        }
         let value =
             self.within(&[index], |elab| elab.body(&decl.body, &inner)).map_err(|d| called(d, span, &decl.name.name));
         self.active.extend(hidden);
+        self.guards.truncate(guards);
         let value = value?;
         let t = self.tensor(&value, span)?;
         let has = self.ty(t.id).axes.contains(&index);

@@ -51,10 +51,10 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 ];
 
 /// Everything else that is called by a name of the language.
-pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat"];
+pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat", "unflat"];
 
 /// Names of the language that this version does not compile yet.
-pub const LATER: &[&str] = &["unflat", "cg", "reverse"];
+pub const LATER: &[&str] = &["cg", "reverse"];
 
 /// The built-in of that name.
 pub fn builtin(name: &str) -> Option<&'static str> {
@@ -84,6 +84,7 @@ impl Elab<'_> {
         }
         let tensors: Check<Vec<Tensor>> = args.iter().zip(spans).map(|(a, s)| self.tensor(a, *s)).collect();
         let mut tensors = tensors?;
+        self.keep_whole(fun, args, &mut tensors, span);
         self.operands_fit(fun, &tensors, spans)?;
         // Each operand is aligned with the union so far; then the earlier ones need no renaming, since a union keeps names.
         let mut axes = tensors[0].axes.clone();
@@ -104,10 +105,42 @@ impl Elab<'_> {
         })
     }
 
+    /// Beside whole numbers, a written whole number and a size are whole numbers too: `(i + 1) mod n` is an index.
+    fn keep_whole(&mut self, fun: Fun, args: &[Value], tensors: &mut [Tensor], span: Span) {
+        use Fun::{Add, IntDiv, Max, Min, Mod, Mul, Sub};
+        let is_whole = |elab: &Self, t: &Tensor| matches!(elab.elem(t), Elem::Int | Elem::Index(_));
+        if !matches!(fun, Add | Sub | Mul | Min | Max | IntDiv | Mod) || !tensors.iter().any(|t| is_whole(self, t)) {
+            return;
+        }
+        let size = |elab: &Self, t: &Tensor| t.axes.is_empty() && elab.size_expr(t.id).is_some();
+        let fits = |elab: &Self, v: &Value, t: &Tensor| match v {
+            Value::Num(x) => x.fract() == 0.0 && x.abs() < f64::from(i32::MAX),
+            Value::Dim(_) => true,
+            _ => is_whole(elab, t) || size(elab, t),
+        };
+        if !args.iter().zip(tensors.iter()).all(|(v, t)| fits(self, v, t)) {
+            return;
+        }
+        for (v, t) in args.iter().zip(tensors.iter_mut()) {
+            match v {
+                Value::Num(x) => *t = self.constant(*x, Elem::Int, span),
+                _ if is_whole(self, t) => {}
+                _ => match self.unit.terms[t.id.index()].op {
+                    Op::Const(x) => *t = self.constant(x, Elem::Int, span),
+                    _ => *t = self.map1(Fun::ToInt, t, span),
+                },
+            }
+        }
+    }
+
     /// An instance as the tree of its parameters.
     pub fn as_tree(&mut self, v: &Value, span: Span) -> Value {
         match v {
-            Value::Instance(i) => Value::Tree(self.instance_tree(i, span)),
+            Value::Instance(i) => {
+                // What is wrong in the net is said where it is called.
+                let _ = self.opened(i, span);
+                Value::Tree(self.instance_tree(i, span))
+            }
             other => other.clone(),
         }
     }

@@ -6,7 +6,7 @@ use super::value::{Closure, Instance, Net, Rule, Scope, Tensor, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, Ident, IndexItem, ParamDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Op, Run, RunId};
+use crate::program::{Elem, Op, Run, RunId};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -35,11 +35,13 @@ impl Elab<'_> {
                 };
             }
             if let Value::Fn(decl) = self.eval(base, scope)? {
-                return self.axis_function(&decl, items, args, span, scope);
+                return self.axis_function(&decl, items, guard.as_ref(), args, span, scope);
             }
         }
         let callee = self.eval(f, scope)?;
         match callee {
+            Value::Builtin("unflat") => self.unflat(args, span, scope),
+            Value::Builtin("size") => self.size_call(args, span, scope),
             Value::Builtin(name) => self.call_builtin(name, args, span, scope),
             Value::Fn(decl) => self.call_fn(&decl, args, span, scope),
             Value::Lambda(closure) => self.call_lambda(&closure, args, span, scope),
@@ -157,7 +159,7 @@ impl Elab<'_> {
         self.run_fn(decl, pairs, span)
     }
 
-    fn run_fn(&mut self, decl: &Rc<FnDecl>, mut pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Value> {
+    pub fn run_fn(&mut self, decl: &Rc<FnDecl>, mut pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Value> {
         let inner = Scope::inside(&self.home(decl.name.span));
         for ((name, value, at), param) in pairs.iter_mut().zip(&decl.params) {
             if let Some(ty) = &param.ty {
@@ -177,53 +179,6 @@ impl Elab<'_> {
         }
     }
 
-    /// A function with a gradient by hand.
-    fn with_backward(
-        &mut self,
-        decl: &Rc<FnDecl>,
-        pairs: Vec<(String, Value, Span)>,
-        inner: &Rc<Scope>,
-        span: Span,
-    ) -> Check<Value> {
-        let backward = decl.backward.as_ref().expect("the caller looked");
-        let mut inputs = Vec::new();
-        for (name, value, at) in &pairs {
-            if matches!(value, Value::Tensor(_)) {
-                let t = self.tensor(value, *at)?;
-                let ty = self.ty(t.id).clone();
-                let point = self.point();
-                let id = self.term(Op::Point(t.id, point), ty.elem, ty.axes, *at);
-                let t = Tensor { id, axes: t.axes };
-                inner.set(name, Value::Tensor(t.clone()));
-                inputs.push(t);
-            }
-        }
-        let value = self.body(&decl.body, inner)?;
-        let value = self.tensor(&value, decl.body.span)?;
-        let ty = self.ty(value.id).clone();
-        let point = self.point();
-        let cotangent = self.term(Op::Point(value.id, point), Elem::Real, ty.axes.clone(), span);
-        let scope = Scope::inside(inner);
-        scope.set(&backward.cotangent.name, Value::Tensor(Tensor { id: cotangent, axes: value.axes.clone() }));
-        let back = self.body(&backward.body, &scope)?;
-        let parts = match back {
-            Value::Tuple(parts) => parts,
-            one => vec![one],
-        };
-        if parts.len() != inputs.len() {
-            let message = format!("`backward` gives {} gradients for {} arguments", parts.len(), inputs.len());
-            return fail(Diagnostic::error(Code::G0305, backward.span, message));
-        }
-        let mut terms = Vec::new();
-        for (part, input) in parts.iter().zip(&inputs) {
-            let t = self.tensor(part, backward.span)?;
-            terms.push(self.summed_like(&t, input, backward.span)?.id);
-        }
-        let op = Op::Custom { value: value.id, inputs: inputs.iter().map(|t| t.id).collect(), cotangent, back: terms };
-        let id = self.term(op, ty.elem, ty.axes, span);
-        Ok(Value::Tensor(Tensor { id, axes: value.axes }))
-    }
-
     /// `concat[channel](a, b)`.
     fn concat_call(&mut self, items: &[IndexItem], args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         let [IndexItem::Expr(e)] = items else {
@@ -237,15 +192,6 @@ impl Elab<'_> {
         }
         let spans: Vec<Span> = args.iter().map(|a| a.value.span).collect();
         self.concat(Some(dim), &values, &spans, span)
-    }
-
-    /// A cotangent in the shape of its input: summed over the axes along which the input was repeated.
-    fn summed_like(&mut self, t: &Tensor, input: &Tensor, span: Span) -> Check<Tensor> {
-        let (t, _) = self.align(input, t, (span, span))?;
-        let own = self.ty(input.id).axes.clone();
-        let extra: Vec<Axis> = self.ty(t.id).axes.iter().copied().filter(|a| !own.contains(a)).collect();
-        let t = if extra.is_empty() { t } else { self.reduce(crate::program::Red::Sum, &t, &extra, None, span) };
-        self.spread_like(&t, input, span)
     }
 
     fn call_lambda(&mut self, closure: &Rc<Closure>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
@@ -282,7 +228,7 @@ impl Elab<'_> {
     fn call_instance(&mut self, instance: &Rc<Instance>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         let name = instance.net.decl.name.name.clone();
         let pairs = self.pair(&name, &instance.net.decl.params.clone(), args, span, scope)?;
-        self.run_net(instance, pairs, span).map(|(v, _)| v)
+        self.run_net(instance, pairs, span).map(|run| run.value)
     }
 
     fn call_rule(&mut self, mut rules: Vec<Rule>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
@@ -378,6 +324,10 @@ impl Elab<'_> {
                 Ok(Value::Instance(Rc::new(Instance { frozen: true, ..(*instance).clone() })))
             }
             Value::Instance(instance) => {
+                self.opened(&instance, span)?;
+                if let Some(inner) = self.sub_instance(&instance, &field.name) {
+                    return Ok(Value::Instance(Rc::new(inner)));
+                }
                 let tree = self.instance_tree(&instance, span);
                 self.tree_field(&tree, field)
             }
@@ -438,6 +388,28 @@ impl Elab<'_> {
             return fail(self.no_field(&field.name, field.span, known));
         }
         Ok(Value::Tree(super::value::Tree { leaves: inner }))
+    }
+
+    /// A function of the standard library by its name.
+    pub fn library_fn(&mut self, name: &str, span: Span) -> Check<Rc<FnDecl>> {
+        match self.global(name, span)? {
+            Some(Value::Fn(decl)) => Ok(decl),
+            _ => fail(Diagnostic::error(Code::G0106, span, format!("this needs `{name}` of the standard library"))),
+        }
+    }
+
+    /// `size(flat(f))` is known from shapes: the net need not be called.
+    fn size_call(&mut self, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        if let [Arg { name: None, value }] = args
+            && let ExprKind::Call(f, inner) = &*value.kind
+            && let (ExprKind::Name { name, .. }, [Arg { name: None, value: of }]) = (&*f.kind, inner.as_slice())
+            && name == "flat"
+        {
+            let tree = self.shape_of(of, scope)?;
+            let flat = self.flat(&Value::Tree(tree), span)?;
+            return Ok(Value::Dim(flat.axes[0].dim));
+        }
+        self.call_builtin("size", args, span, scope)
     }
 
     /// A function of the language by its name.

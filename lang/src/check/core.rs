@@ -256,11 +256,12 @@ impl Elab<'_> {
     }
 
     /// An integer expression over dims that a scalar stands for.
-    fn size_expr(&self, id: TermId) -> Option<SizeExpr> {
+    pub fn size_expr(&self, id: TermId) -> Option<SizeExpr> {
         use SizeExpr as S;
         Some(match &self.unit.terms[id.index()].op {
             Op::Const(x) if x.fract() == 0.0 && x.abs() < 9e15 => S::Const(*x as i64),
             Op::Size(d) => S::Dim(*d),
+            Op::Map(Fun::ToInt | Fun::ToReal, args) => self.size_expr(args[0])?,
             Op::Map(fun, args) if args.len() == 2 => {
                 let (a, b) = (Box::new(self.size_expr(args[0])?), Box::new(self.size_expr(args[1])?));
                 match fun {

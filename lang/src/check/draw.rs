@@ -11,6 +11,13 @@ use std::rc::Rc;
 impl Elab<'_> {
     /// `~ glorot`, `~ he`, `~ normal(mean, deviation)`, `~ uniform(low, high)`.
     pub fn draw_first(&mut self, e: &Expr, axes: &[Axis], key: &str, scope: &Rc<Scope>) -> Check<Tensor> {
+        if !is_draw(e) {
+            // An expression of draws: `~ abs(normal(0, 0.2))`.
+            let inner = Scope::inside(scope);
+            let mut count = 0;
+            let e = self.draws_named(e, axes, key, &inner, &mut count)?;
+            return self.eval_tensor(&e, &inner);
+        }
         let (name, args): (String, Vec<Value>) = match &*e.kind {
             ExprKind::Name { name, .. } => (name.clone(), vec![]),
             ExprKind::Call(f, args) => match &*f.kind {
@@ -43,6 +50,42 @@ impl Elab<'_> {
             "orthogonal" => self.later(e.span, "the initial value `orthogonal`"),
             _ => self.distribution(&name, &args, axes, site, e.span),
         }
+    }
+
+    /// The expression with each distribution in it replaced by the name of a draw.
+    fn draws_named(
+        &mut self,
+        e: &Expr,
+        axes: &[Axis],
+        key: &str,
+        scope: &Rc<Scope>,
+        count: &mut usize,
+    ) -> Check<Expr> {
+        if is_draw(e) {
+            let t = self.draw_first(e, axes, &format!("{key} {count}"), scope)?;
+            let name = format!("<draw {count}>");
+            *count += 1;
+            scope.set(name.as_str(), Value::Tensor(t));
+            return Ok(Expr { kind: Box::new(ExprKind::Name { name, primed: false }), span: e.span });
+        }
+        let kind = match &*e.kind {
+            ExprKind::Unary(op, x) => ExprKind::Unary(*op, self.draws_named(x, axes, key, scope, count)?),
+            ExprKind::Binary(op, a, b) => ExprKind::Binary(
+                *op,
+                self.draws_named(a, axes, key, scope, count)?,
+                self.draws_named(b, axes, key, scope, count)?,
+            ),
+            ExprKind::Call(f, args) => {
+                let mut out = Vec::new();
+                for arg in args {
+                    let value = self.draws_named(&arg.value, axes, key, scope, count)?;
+                    out.push(crate::ast::Arg { name: arg.name.clone(), value });
+                }
+                ExprKind::Call(f.clone(), out)
+            }
+            other => other.clone(),
+        };
+        Ok(Expr { kind: Box::new(kind), span: e.span })
     }
 
     pub fn fan(&mut self, axes: &[Axis], span: Span) -> Check<Value> {
@@ -215,6 +258,7 @@ impl Elab<'_> {
     }
 
     pub fn sample_like(&mut self, key: &str, name: &str, args: &[Value], like: &Value, span: Span) -> Check<Value> {
+        let like = &self.as_tree(like, span);
         if let Value::Tree(tree) = like {
             let mut leaves = Vec::new();
             for leaf in &tree.leaves {
@@ -228,4 +272,17 @@ impl Elab<'_> {
         let site = self.site(key, span);
         self.distribution(name, args, &t.axes, site, span).map(Value::Tensor)
     }
+}
+
+/// Is it a distribution, perhaps with arguments?
+fn is_draw(e: &Expr) -> bool {
+    let name = match &*e.kind {
+        ExprKind::Name { name, .. } => name,
+        ExprKind::Call(f, _) => match &*f.kind {
+            ExprKind::Name { name, .. } => name,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    matches!(name.as_str(), "glorot" | "he" | "orthogonal") || super::net::DISTRIBUTIONS.contains(&name.as_str())
 }

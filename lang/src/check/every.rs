@@ -80,6 +80,7 @@ impl Elab<'_> {
             Op::Param(p) => {
                 let known = outputs.iter().position(|(o, _)| *o == Output::Param(p));
                 let before = Tensor { id: known.map_or(now.id, |k| outputs[k].1), axes: now.axes.clone() };
+                let next = self.kept(p, &next)?;
                 let t = self.at_turn(Some(turn), &next, &before, span)?;
                 match known {
                     Some(k) => outputs[k].1 = t.id,

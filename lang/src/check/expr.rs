@@ -145,6 +145,9 @@ impl Elab<'_> {
             Stmt::State(decls) => decls.iter().try_for_each(|d| self.state_stmt(d, scope)),
             // Drawn once and never advanced.
             Stmt::Const(decl) => self.state_stmt(decl, scope),
+            Stmt::Keep(l) => self.keep_stmt(l, scope),
+            // Read where the function's backward block is.
+            Stmt::Save(_) => Ok(()),
             Stmt::Each { span, .. } => fail(
                 Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
                     .hint("it walks over the tensors of the tree that the rule trains"),
@@ -157,6 +160,14 @@ impl Elab<'_> {
     pub fn let_value(&mut self, l: &crate::ast::Let, scope: &Rc<Scope>) -> Check<Value> {
         match l.targets.as_slice() {
             [Target { indices: Some(items), .. }] => self.comprehension(items, &l.value, l.span, scope),
+            // `(p[i], q[i]) = ...`: one set of variables for all names.
+            [Target { indices: Some(items), .. }, rest @ ..] if rest.iter().all(|t| t.indices.is_some()) => {
+                if let Some(other) = rest.iter().find(|t| variables(t) != variables(&l.targets[0])) {
+                    let message = "names that are defined together have the same index variables";
+                    return fail(Diagnostic::error(Code::G0104, other.name.span, message));
+                }
+                self.comprehension(items, &l.value, l.span, scope)
+            }
             [Target { ty: Some(ty), name, .. }] => {
                 let v = self.eval(&l.value, scope)?;
                 self.expect_type(&v, ty, &name.name, l.value.span, scope)
@@ -188,6 +199,8 @@ impl Elab<'_> {
                 ));
             }
         };
+        // `((a, b), c) = ...` names the parts of parts.
+        let parts = if parts.len() == targets.len() { parts } else { parts.into_iter().flat_map(opened).collect() };
         if parts.len() != targets.len() {
             return fail(Diagnostic::error(
                 Code::G0305,
@@ -324,16 +337,10 @@ impl Elab<'_> {
     }
 
     fn select_values(&mut self, c: &Value, x: Value, y: Value, spans: (Span, Span, Span), span: Span) -> Check<Value> {
-        if let (Value::Tuple(xs), Value::Tuple(ys)) = (&x, &y) {
-            if xs.len() != ys.len() {
-                let message = format!("the branches differ: {} values and {}", xs.len(), ys.len());
-                return fail(Diagnostic::error(Code::G0305, span, message).hint("both branches give as many values"));
-            }
-            let pairs = xs.iter().cloned().zip(ys.iter().cloned());
-            let parts: Check<Vec<Value>> = pairs.map(|(x, y)| self.select_values(c, x, y, spans, span)).collect();
-            return Ok(Value::Tuple(parts?));
-        }
-        self.apply_fun(Fun::Select, &[c.clone(), x, y], &[spans.0, spans.1, spans.2], span)
+        self.together(&[x, y], span, &mut |elab, parts| {
+            let args = [c.clone(), parts[0].clone(), parts[1].clone()];
+            elab.apply_fun(Fun::Select, &args, &[spans.0, spans.1, spans.2], span)
+        })
     }
 
     /// `a @ b`: contracts the last dim of `a` with the first of `b`.
@@ -401,30 +408,19 @@ impl Elab<'_> {
     ) -> Check<()> {
         let values: Vec<Value> = match &*over.kind {
             ExprKind::Stack(items) => items.iter().map(|i| self.eval(i, scope)).collect::<Check<_>>()?,
-            _ => {
-                let v = self.eval(over, scope)?;
-                let n = match &v {
-                    Value::Num(_) => self.static_count(&v, over.span)?,
-                    _ => return self.later(span, "a loop over a dim"),
-                };
-                (0..n).map(|k| Value::Num(k as f64)).collect()
-            }
+            _ => match self.eval(over, scope)? {
+                Value::Tuple(parts) => parts,
+                Value::Dim(dim) => return self.layers(var, dim, body, span, scope),
+                v => {
+                    let n = self.static_count(&v, over.span)?;
+                    (0..n).map(|k| Value::Num(k as f64)).collect()
+                }
+            },
         };
         for value in values {
             let inner = Scope::inside(scope);
             inner.set(&var.name, value);
-            for stmt in body {
-                if let Stmt::Let(l) = stmt
-                    && let [t] = l.targets.as_slice()
-                    && t.primed
-                {
-                    let v = self.let_value(l, &inner)?;
-                    inner.set(format!("{}'", t.name.name), v.clone());
-                    scope.set(&t.name.name, v);
-                } else {
-                    self.stmt(stmt, &inner)?;
-                }
-            }
+            self.turn_of_loop(body, &inner, scope, false)?;
         }
         Ok(())
     }
@@ -433,4 +429,17 @@ impl Elab<'_> {
     pub fn iota(&mut self, axis: crate::program::Axis, span: Span) -> Tensor {
         Tensor { id: self.term(Op::Iota(axis), Elem::Index(axis.dim), vec![axis], span), axes: vec![] }
     }
+}
+
+/// The parts of a tuple inside a tuple.
+fn opened(v: Value) -> Vec<Value> {
+    match v {
+        Value::Tuple(parts) => parts.into_iter().flat_map(opened).collect(),
+        other => vec![other],
+    }
+}
+
+/// The index variables on the left of an equation.
+fn variables(t: &Target) -> Vec<Option<&str>> {
+    t.indices.iter().flatten().map(super::variables::variable).collect()
 }

@@ -1,14 +1,15 @@
 //! Index notation: comprehensions, reads, and finding the dims of index variables.
 
-use super::value::{Scope, Tensor, Tree, Value};
+use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{BinaryOp, Expr, ExprKind, IndexItem, UnaryOp};
+use crate::ast::{Expr, IndexItem};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{At, Axis, DimId, Elem, Op, Size, SizeExpr};
+use crate::program::{At, Axis, DimId, Elem, Fun, Op, Size, SizeExpr, TermId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A whole-number combination of index variables.
+#[derive(Clone)]
 struct Affine {
     terms: Vec<(i64, Axis)>,
     offset: i64,
@@ -17,7 +18,7 @@ struct Affine {
 impl Elab<'_> {
     /// `y[b, o] = value`.
     pub fn comprehension(&mut self, items: &[IndexItem], value: &Expr, span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let vars = self.bind_vars(items, value, scope)?;
+        let vars = self.bind_vars(items, &[value], scope)?;
         let inner = Scope::inside(scope);
         let axes: Vec<Axis> = vars.iter().map(|v| v.1).collect();
         for (name, axis) in &vars {
@@ -25,22 +26,11 @@ impl Elab<'_> {
             inner.set(name, Value::Tensor(iota));
         }
         let result = self.within(&axes, |elab| elab.eval(value, &inner))?;
-        match result {
-            Value::Tree(mut tree) => {
-                for leaf in &mut tree.leaves {
-                    leaf.value = self.close_over(&axes, &leaf.value, span);
-                }
-                Ok(Value::Tree(tree))
-            }
-            other => {
-                let t = self.tensor(&other, value.span)?;
-                Ok(Value::Tensor(self.close_over(&axes, &t, span)))
-            }
-        }
+        self.each_tensor(&result, value.span, &mut |elab, t| Ok(elab.close_over(&axes, t, span)))
     }
 
     /// Gives the variables' axes positions in front.
-    fn close_over(&mut self, axes: &[Axis], t: &Tensor, span: Span) -> Tensor {
+    pub fn close_over(&mut self, axes: &[Axis], t: &Tensor, span: Span) -> Tensor {
         let id = self.spread(t.id, axes, span);
         Tensor { id, axes: axes.iter().chain(&t.axes).copied().collect() }
     }
@@ -75,18 +65,12 @@ impl Elab<'_> {
             );
         }
         match self.eval(base, scope)? {
-            Value::Tree(tree) => {
-                let mut leaves = tree.leaves.clone();
-                for leaf in &mut leaves {
-                    leaf.value = self.read(&leaf.value.clone(), items, outside.as_ref(), base.span, span, scope)?;
-                    leaf.param = None;
-                }
-                Ok(Value::Tree(Tree { leaves }))
+            v @ (Value::Tensor(_) | Value::Hyper(..) | Value::Num(_) | Value::Tree(_) | Value::Record(_) | Value::Tuple(_)) => {
+                self.each_tensor(&v, base.span, &mut |elab, t| {
+                    elab.read(t, items, outside.as_ref(), base.span, span, scope)
+                })
             }
-            v @ (Value::Tensor(_) | Value::Hyper(..) | Value::Num(_)) => {
-                let t = self.tensor(&v, base.span)?;
-                self.read(&t, items, outside.as_ref(), base.span, span, scope).map(Value::Tensor)
-            }
+            Value::Instance(instance) if !instance.open_dims().is_empty() => self.member(&instance, items, span, scope),
             other => fail(Diagnostic::error(Code::G0207, span, format!("{} has no indices", other.what()))),
         }
     }
@@ -127,25 +111,28 @@ impl Elab<'_> {
             match item {
                 IndexItem::Expr(e) => {
                     positions[k] = None;
-                    match self.affine(e, scope).map_err(unbound)? {
+                    let value = self.eval(e, scope).map_err(unbound)?;
+                    match self.affine(&value) {
                         Some(affine) => {
                             self.in_range(&affine, axis, outside.is_some(), t, e.span)?;
                             at.push((axis, At::Affine { terms: affine.terms, offset: affine.offset }));
                         }
                         None => {
-                            let index = self.eval_tensor(e, scope).map_err(unbound)?;
+                            let index = self.tensor(&value, e.span)?;
                             self.index_in_range(&index, axis, outside.is_some(), t, e.span)?;
                             indices.push((k, index));
                         }
                     }
                 }
                 IndexItem::Range(from, to, s) => {
-                    let (dim, from) = self.slice((from.as_ref(), to.as_ref()), axis, *s, scope)?;
+                    let (dim, from) = self.slice((from.as_ref(), to.as_ref()), axis, outside.is_some(), *s, scope)?;
                     let mut taken: Vec<Axis> = positions.iter().flatten().copied().collect();
                     taken.extend(self.ty(t.id).axes.iter().copied());
                     let new = self.fresh_axis(dim, &taken);
                     positions[k] = Some(new);
-                    at.push((axis, At::Affine { terms: vec![(1, new)], offset: from }));
+                    let mut terms = from.terms;
+                    terms.push((1, new));
+                    at.push((axis, At::Affine { terms, offset: from.offset }));
                 }
                 IndexItem::Bind { var, .. } => {
                     return fail(Diagnostic::error(Code::G0104, var.span, "an index is needed here, not a binding"));
@@ -203,66 +190,108 @@ impl Elab<'_> {
         Ok(Tensor { id, axes: out })
     }
 
-    /// The dim of a slice and where it starts.
+    /// The dim of a slice and where it starts: `from..to` with bounds that are numbers or sizes, or a window of a fixed
+    /// size that moves with index variables, `x[2*i..2*i + 3]`.
     fn slice(
         &mut self,
         bounds: (Option<&Expr>, Option<&Expr>),
         axis: Axis,
+        guarded: bool,
         span: Span,
         scope: &Rc<Scope>,
-    ) -> Check<(DimId, i64)> {
-        let mut count = |e: &Expr| -> Check<i64> {
-            let v = self.eval(e, scope)?;
-            Ok(self.static_count(&v, e.span)? as i64)
+    ) -> Check<(DimId, Affine)> {
+        let from = bounds.0.map(|e| self.eval(e, scope).map_err(unbound)).transpose()?.unwrap_or(Value::Num(0.0));
+        let to = bounds.1.map(|e| self.eval(e, scope).map_err(unbound)).transpose()?.unwrap_or(Value::Dim(axis.dim));
+        let spans = (bounds.0.map_or(span, |e| e.span), bounds.1.map_or(span, |e| e.span));
+        if let (Some(a), Some(b)) = (self.affine(&from), self.affine(&to))
+            && !(a.terms.is_empty() && b.terms.is_empty())
+        {
+            let width = b.plus(a.clone().times(-1));
+            if !width.terms.is_empty() || width.offset < 1 {
+                let d = Diagnostic::error(Code::G0303, span, "the size of a slice does not depend on an index variable");
+                return fail(d.hint("a window has one size everywhere: `x[i..i + 3]`"));
+            }
+            let range = self.affine_range(&a.terms, a.offset + width.offset - 1);
+            let starts = self.affine_range(&a.terms, a.offset);
+            let inside = starts.within(&self.size_form(axis.dim)) && range.within(&self.size_form(axis.dim));
+            if !guarded && !inside {
+                let message = format!("this window may reach outside `{}`", self.dim_name(axis.dim));
+                return fail(
+                    Diagnostic::error(Code::G0206, span, message).hint("say what lies outside: `(x[i..i + 3] else 0)`"),
+                );
+            }
+            return Ok((self.number_dim(width.offset as u64), a));
+        }
+        let (first, last) = (self.bound(&from, spans.0)?, self.bound(&to, spans.1)?);
+        let SizeExpr::Const(offset) = first else {
+            let message = "a slice starts at a number known before the program runs";
+            return fail(
+                Diagnostic::error(Code::G0303, spans.0, message).hint("the end may be a size: `x[1..n]`"),
+            );
         };
-        let from = bounds.0.map_or(Ok(0), &mut count)?;
-        let to = bounds.1.map(&mut count).transpose()?;
-        let size = if let Size::Fixed(n) = self.unit.dims[axis.dim.index()].size { Some(n as i64) } else { None };
-        let Some(to) = to.or(size) else {
-            let rest = SizeExpr::Sub(Box::new(SizeExpr::Dim(axis.dim)), Box::new(SizeExpr::Const(from)));
-            return Ok((self.size_dim(rest), from));
-        };
-        if from > to || size.is_some_and(|n| to > n) {
-            let message = format!("the slice {from}..{to} is not inside `{}`", self.dim_name(axis.dim));
+        let size = less(last, offset);
+        let whole = self.size_form(axis.dim);
+        let inside = self.form_of(&size).is_none_or(|width| {
+            width.is_natural() && whole.minus(&width.plus(&super::range::Form::constant(offset))).is_natural()
+        });
+        if !inside && !guarded {
+            let shown = super::core::shown_size(&plus(size, offset), &self.unit.dims);
+            let message = format!("the slice {offset}..{shown} is not inside `{}`", self.dim_name(axis.dim));
             return fail(
                 Diagnostic::error(Code::G0206, span, message).hint("a slice goes up to, not including, its end"),
             );
         }
-        Ok((self.number_dim((to - from) as u64), from))
+        Ok((self.size_dim(size), Affine { terms: vec![], offset }))
     }
 
-    /// An index expression as a combination of index variables, if it is one.
-    fn affine(&mut self, e: &Expr, scope: &Rc<Scope>) -> Check<Option<Affine>> {
-        Ok(match &*e.kind {
-            ExprKind::Number(n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: *n as i64 }),
-            ExprKind::Name { .. } => match self.eval(e, scope)? {
-                Value::Num(n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: n as i64 }),
-                Value::Tensor(t) => match self.unit.terms[t.id.index()].op {
-                    Op::Iota(axis) if t.axes.is_empty() => Some(Affine { terms: vec![(1, axis)], offset: 0 }),
-                    _ => None,
-                },
-                Value::Dim(d) => match self.unit.dims[d.index()].size {
-                    Size::Fixed(n) => Some(Affine { terms: vec![], offset: n as i64 }),
-                    _ => None,
-                },
-                _ => None,
-            },
-            ExprKind::Unary(UnaryOp::Neg, x) => self.affine(x, scope)?.map(|a| a.times(-1)),
-            ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), a, b) => {
-                let (a, b) = (self.affine(a, scope)?, self.affine(b, scope)?);
-                a.zip(b).map(|(a, b)| a.plus(b.times(if *op == BinaryOp::Add { 1 } else { -1 })))
+    /// A bound of a slice: a number or a size.
+    fn bound(&mut self, v: &Value, span: Span) -> Check<SizeExpr> {
+        if let Value::Num(_) | Value::Hyper(..) = v {
+            return Ok(SizeExpr::Const(self.static_count(v, span)? as i64));
+        }
+        let dim = match v {
+            Value::Dim(d) => *d,
+            Value::Tensor(t) if t.axes.is_empty() && self.size_expr(t.id).is_some() => {
+                return Ok(self.size_expr(t.id).expect("just looked"));
             }
-            ExprKind::Binary(BinaryOp::Mul, a, b) => match (self.affine(a, scope)?, self.affine(b, scope)?) {
-                (Some(a), Some(b)) if a.terms.is_empty() => Some(b.times(a.offset)),
-                (Some(a), Some(b)) if b.terms.is_empty() => Some(a.times(b.offset)),
-                _ => None,
-            },
-            // Sizes that are known now: `(height - 1) div 2`.
-            ExprKind::Binary(BinaryOp::IntDiv | BinaryOp::Mod, ..) => match self.eval(e, scope)? {
-                Value::Num(n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: n as i64 }),
-                _ => None,
-            },
+            other => {
+                return Ok(SizeExpr::Const(self.static_count(other, span)? as i64));
+            }
+        };
+        Ok(match self.unit.dims[dim.index()].size {
+            Size::Fixed(n) => SizeExpr::Const(n as i64),
+            _ => SizeExpr::Dim(dim),
+        })
+    }
+
+    /// An index as a combination of index variables, if it is one.
+    fn affine(&self, v: &Value) -> Option<Affine> {
+        match v {
+            Value::Num(n) | Value::Hyper(_, n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: *n as i64 }),
+            Value::Dim(d) => self.size_form(*d).known().map(|offset| Affine { terms: vec![], offset }),
+            Value::Tensor(t) if t.axes.is_empty() => self.affine_term(t.id),
             _ => None,
+        }
+    }
+
+    fn affine_term(&self, id: TermId) -> Option<Affine> {
+        Some(match &self.unit.terms[id.index()].op {
+            Op::Iota(axis) => Affine { terms: vec![(1, *axis)], offset: 0 },
+            Op::Const(n) if n.fract() == 0.0 => Affine { terms: vec![], offset: *n as i64 },
+            Op::Map(Fun::Neg, args) => self.affine_term(args[0])?.times(-1),
+            Op::Map(Fun::Add, args) if args.len() == 2 => {
+                self.affine_term(args[0])?.plus(self.affine_term(args[1])?)
+            }
+            Op::Map(Fun::Sub, args) => self.affine_term(args[0])?.plus(self.affine_term(args[1])?.times(-1)),
+            Op::Map(Fun::Mul, args) if args.len() == 2 => {
+                let (a, b) = (self.affine_term(args[0])?, self.affine_term(args[1])?);
+                match (a.terms.is_empty(), b.terms.is_empty()) {
+                    (true, _) => b.times(a.offset),
+                    (_, true) => a.times(b.offset),
+                    _ => return None,
+                }
+            }
+            _ => return None,
         })
     }
 
@@ -287,25 +316,13 @@ impl Elab<'_> {
                     .hint("read another dim, or say what lies outside: `(x[i] else 0)`"),
             );
         }
-        let mut low = Some(a.offset);
-        let mut high = Some(a.offset);
-        for (c, x) in &a.terms {
-            let reach = size(x.dim).map(|n| c.saturating_mul(n - 1));
-            low = low.zip(reach).map(|(l, r)| l.saturating_add(r.min(0)));
-            high = high.zip(reach).map(|(h, r)| h.saturating_add(r.max(0)));
-        }
-        let n = size(axis.dim);
-        if let (Some(l), Some(h), Some(n)) = (low, high, n)
-            && l >= 0
-            && h < n
-        {
+        let range = self.affine_range(&a.terms, a.offset);
+        if range.within(&self.size_form(axis.dim)) {
             return Ok(());
         }
-        if a.terms.is_empty() && a.offset == 0 && n.is_none() {
-            // The first entry of an open dim: a dim that has no entry has no tensor to read either.
-            return Ok(());
-        }
-        let reach = low.zip(high).map(|(l, h)| format!(", it goes from {l} to {h}")).unwrap_or_default();
+        let known = |forms: &[super::range::Form]| forms.first().and_then(super::range::Form::known);
+        let reach = known(&range.low).zip(known(&range.high));
+        let reach = reach.map(|(l, h)| format!(", it goes from {l} to {h}")).unwrap_or_default();
         let message = format!("this index may fall outside `{}`{reach}", self.dim_name(axis.dim));
         fail(Diagnostic::error(Code::G0206, span, message).hint("say what lies outside: `(x[i - 1] else 0)`"))
     }
@@ -313,7 +330,7 @@ impl Elab<'_> {
     fn index_in_range(&self, i: &Tensor, axis: Axis, guarded: bool, t: &Tensor, span: Span) -> Check<()> {
         match self.elem(i) {
             Elem::Index(d) if d == axis.dim || guarded => Ok(()),
-            Elem::Int if guarded => Ok(()),
+            Elem::Int if guarded || self.range(i.id).within(&self.size_form(axis.dim)) => Ok(()),
             Elem::Int | Elem::Index(_) => {
                 let message = format!(
                     "this index is `{}`, and `{}` is read by `{}`",
@@ -363,5 +380,22 @@ impl Affine {
         self.terms.retain(|t| t.0 != 0);
         self.offset = self.offset.saturating_add(other.offset);
         self
+    }
+}
+
+/// A size less a number.
+fn less(size: SizeExpr, n: i64) -> SizeExpr {
+    match size {
+        SizeExpr::Const(m) => SizeExpr::Const(m - n),
+        size if n == 0 => size,
+        size => SizeExpr::Sub(Box::new(size), Box::new(SizeExpr::Const(n))),
+    }
+}
+
+fn plus(size: SizeExpr, n: i64) -> SizeExpr {
+    match size {
+        SizeExpr::Const(m) => SizeExpr::Const(m + n),
+        size if n == 0 => size,
+        size => SizeExpr::Add(Box::new(size), Box::new(SizeExpr::Const(n))),
     }
 }

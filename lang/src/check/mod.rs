@@ -3,14 +3,18 @@
 
 mod along;
 mod axis;
+mod backward;
 mod builtin;
 mod call;
 mod core;
 mod data;
+mod definitions;
+mod domain;
 mod draw;
 mod every;
 mod expr;
 mod faults;
+mod family;
 mod globals;
 mod index;
 mod inputs;
@@ -19,8 +23,10 @@ mod known;
 mod library;
 mod names;
 mod net;
+mod open;
 mod point;
 mod program;
+mod range;
 mod reduce;
 mod repeat;
 mod report;
@@ -28,11 +34,14 @@ mod rule;
 mod schedule;
 mod sorted;
 mod stack;
+mod store;
+mod structure;
 mod train;
 mod tree;
 mod types;
 mod value;
 mod variables;
+mod with;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -41,11 +50,11 @@ pub use items::Loader;
 pub use program::{Checked, Options, check};
 
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
+use crate::program::{Axis, DimId, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use value::Scope;
+use value::{LateState, Member, Net, Scope, Tensor};
 
 /// A result with a finding.
 pub(crate) type Check<T> = Result<T, Box<Diagnostic>>;
@@ -63,7 +72,7 @@ struct Mode {
     /// Reports: the split (`None`: the default one); `None` in the step.
     report: Option<Option<String>>,
     /// Other values in place of parameters.
-    instead: BTreeMap<ParamId, TermId>,
+    instead: BTreeMap<ParamId, Tensor>,
     /// Do net states advance?
     advance: bool,
     /// In the `init` function: states and parameters are their first values.
@@ -75,6 +84,8 @@ struct Mode {
 struct Frame {
     path: String,
     passed: BTreeMap<Span, usize>,
+    /// The families around, each at a member.
+    family: Vec<Member>,
 }
 
 /// Nesting of calls beyond which a definition must need itself.
@@ -100,6 +111,10 @@ struct Elab<'a> {
     numbers: BTreeMap<String, usize>,
     /// Types of the data arguments at the first call of an instance.
     called: BTreeMap<String, Vec<(String, Ty)>>,
+    /// Guards of the axis functions around, by the axis of their index.
+    guards: Vec<(Axis, Tensor)>,
+    /// The guard of the axis function that is about to run.
+    next_guard: Option<(Axis, Tensor)>,
     globals: Rc<Scope>,
     /// The scope around the library's declarations, which has none of the program's names.
     library: Rc<Scope>,
@@ -108,6 +123,22 @@ struct Elab<'a> {
     /// First values.
     first_params: Vec<TermId>,
     first_states: Vec<TermId>,
+    /// Instances that were evaluated, by their paths, with the dims of their families.
+    instances: BTreeMap<String, (Net, Vec<DimId>)>,
+    /// Families whose members came into being together.
+    looked: BTreeSet<String>,
+    /// Nets that are spoken of without an instance.
+    shared: Vec<String>,
+    /// Is a net evaluated only to learn the shapes of its parameters?
+    looking: bool,
+    /// Parameters that no evaluation read so far: their net is used at other parameters only.
+    unused: BTreeSet<ParamId>,
+    /// Where parameters must stay.
+    domains: BTreeMap<ParamId, Vec<domain::Domain>>,
+    /// States (and members of families) whose next value is known.
+    advanced: BTreeSet<(StateId, String)>,
+    /// States that backward blocks set, until the loss is known.
+    late_states: Vec<LateState>,
     /// Next values of net states and of a train block's own.
     next_states: BTreeMap<StateId, TermId>,
     depth: usize,

@@ -131,18 +131,19 @@ impl Names<'_> {
             Stmt::Param(d) | Stmt::Const(d) => self.know(&d.name),
             Stmt::State(ds) => ds.iter().for_each(|d| self.know(&d.name)),
             Stmt::Sample { name, .. } => self.know(name),
-            Stmt::Each { .. } | Stmt::For { .. } => {}
+            Stmt::Each { .. } | Stmt::For { .. } | Stmt::Keep(_) | Stmt::Save(_) => {}
         }
     }
 
     fn stmt(&mut self, stmt: &Stmt) {
         match stmt {
-            Stmt::Let(l) => self.scoped(|n| {
+            Stmt::Let(l) | Stmt::Keep(l) => self.scoped(|n| {
                 for target in &l.targets {
                     target.indices.iter().flatten().for_each(|i| n.binder(i));
                 }
                 n.expr(&l.value);
             }),
+            Stmt::Save(_) => {}
             Stmt::Param(d) | Stmt::Const(d) => self.variable(d),
             Stmt::State(ds) => ds.iter().for_each(|d| self.variable(d)),
             Stmt::Sample { .. } => {}

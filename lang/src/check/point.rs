@@ -45,12 +45,17 @@ impl Elab<'_> {
         let ty = self.ty(by).clone();
         let point = self.point();
         let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
-        let mut map = BTreeMap::from([(by, start)]);
+        (self.rebuilt(of, BTreeMap::from([(by, start)])), start)
+    }
+
+    /// Terms built again with other terms in place of some.
+    pub fn rebuilt(&mut self, of: &[TermId], mut map: BTreeMap<TermId, TermId>) -> Vec<TermId> {
         let needed = self.below(of);
-        let loops = self.loops_on(by, &needed, &mut map);
-        // A copied loop's step is copied as a whole, also what stands before `by`.
-        let first = if loops.is_empty() { by.index() + 1 } else { 0 };
-        for id in (first..needed.len()).map(TermId::new).filter(|id| needed[id.index()] && *id != by) {
+        let loops = self.loops_on(&needed, &mut map);
+        for id in (0..needed.len()).map(TermId::new).filter(|id| needed[id.index()]) {
+            if map.contains_key(&id) {
+                continue;
+            }
             let op = self.unit.terms[id.index()].op.clone();
             if operands(&op).iter().any(|t| map.contains_key(t)) {
                 let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
@@ -74,20 +79,19 @@ impl Elab<'_> {
                 map.insert(id, new);
             }
         }
-        (of.iter().map(|t| map.get(t).copied().unwrap_or(*t)).collect(), start)
+        of.iter().map(|t| map.get(t).copied().unwrap_or(*t)).collect()
     }
 
-    /// New loops for those that depend on `by`; their states get new terms in `map`.
+    /// New loops for those that depend on a key of `map`; their states get new terms in it.
     fn loops_on(
         &mut self,
-        by: TermId,
         needed: &[bool],
         map: &mut BTreeMap<TermId, TermId>,
     ) -> BTreeMap<LoopId, LoopId> {
         let mut loops = BTreeMap::new();
         for k in (0..needed.len()).filter(|k| needed[*k]) {
             let Op::LoopOut { of: l, .. } = self.unit.terms[k].op else { continue };
-            if !loops.contains_key(&l) && self.depends(TermId::new(k), by) {
+            if !loops.contains_key(&l) && map.keys().any(|by| self.depends(TermId::new(k), *by)) {
                 let copy = LoopId::new(self.unit.loops.len());
                 self.unit.loops.push(self.unit.loops[l.index()].clone());
                 loops.insert(l, copy);

@@ -155,7 +155,8 @@ impl Elab<'_> {
         span: Span,
         scope: &Rc<Scope>,
     ) -> Check<Value> {
-        let vars = self.bind_vars(items, body, scope)?;
+        let bodies: Vec<&Expr> = std::iter::once(body).chain(guard).collect();
+        let vars = self.bind_vars(items, &bodies, scope)?;
         let inner = Scope::inside(scope);
         let axes: Vec<Axis> = vars.iter().map(|v| v.1).collect();
         for (name, axis) in &vars {
@@ -167,19 +168,15 @@ impl Elab<'_> {
             let guard = guard.map(|g| elab.guard(g, &inner)).transpose()?;
             Ok((value, guard))
         })?;
-        if let Value::Tree(t) = &value {
-            let t = t.clone();
-            return self.leafwise(&t, std::slice::from_ref(&value), span, |elab, p| {
-                let t = elab.tensor(&p[0], span)?;
-                Ok(Value::Tensor(elab.reduce_closed(red, t, &axes, None, span)))
-            });
-        }
-        let t = self.tensor(&value, body.span)?;
-        Ok(Value::Tensor(self.reduce_closed(red, t, &axes, guard.map(|g| g.id), span)))
+        let around = self.guards_of(items, &vars, span, scope);
+        let guard = self.both_guards(guard, around, span).map(|g| g.id);
+        self.each_tensor(&value, body.span, &mut |elab, t| {
+            Ok(elab.reduce_closed(red, t.clone(), &axes, guard, span))
+        })
     }
 
     /// The condition of a reduction: one truth value for each choice of the variables.
-    fn guard(&mut self, g: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
+    pub fn guard(&mut self, g: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
         let t = self.eval_tensor(g, scope)?;
         if t.axes.is_empty() && self.elem(&t) == Elem::Bool {
             return Ok(t);
@@ -223,6 +220,12 @@ impl Elab<'_> {
                 format!("a reduction over a number goes over 1 to {UNROLL_LIMIT} values, not {n}"),
             ));
         }
+        let mut values = Vec::new();
+        for k in 0..n {
+            let inner = Scope::inside(scope);
+            inner.set(var, Value::Num(k as f64));
+            values.push(self.eval(body, &inner)?);
+        }
         let fun = match red {
             Red::Sum | Red::Mean | Red::Count => Fun::Add,
             Red::Prod => Fun::Mul,
@@ -230,19 +233,20 @@ impl Elab<'_> {
             Red::Min => Fun::Min,
             Red::Any => Fun::Or,
             Red::All => Fun::And,
-            _ => return self.later(span, "this reduction over a number"),
+            // The others need all values side by side.
+            Red::ArgMax | Red::ArgMin | Red::LogSumExp | Red::Var => {
+                let spans = vec![body.span; values.len()];
+                let stacked = self.stack(&values, &spans, span)?;
+                return self.each_tensor(&stacked, span, &mut |elab, t| {
+                    Ok(elab.reduce(red, t, &t.axes[..1], None, span))
+                });
+            }
         };
-        let mut total: Option<Value> = None;
-        for k in 0..n {
-            let inner = Scope::inside(scope);
-            inner.set(var, Value::Num(k as f64));
-            let v = self.eval(body, &inner)?;
-            total = Some(match total {
-                None => v,
-                Some(t) => self.apply_fun(fun, &[t, v], &[body.span, body.span], span)?,
-            });
+        let mut values = values.into_iter();
+        let mut total = values.next().expect("there is one value at least");
+        for v in values {
+            total = self.apply_fun(fun, &[total, v], &[body.span, body.span], span)?;
         }
-        let total = total.expect("there is one value at least");
         if red == Red::Mean {
             return self.apply_fun(Fun::Div, &[total, Value::Num(n as f64)], &[span, span], span);
         }
@@ -283,7 +287,20 @@ impl Elab<'_> {
     /// The tree of an instance's parameters.
     pub fn instance_tree(&mut self, instance: &Instance, span: Span) -> Tree {
         let params = self.params_of(instance);
-        self.tree_of(&params, &format!("{}.", instance.path), span)
+        let mut tree = self.tree_of(&params, &format!("{}.", instance.path), span);
+        let chosen = instance.chosen();
+        for (leaf, p) in tree.leaves.iter_mut().zip(&params) {
+            if let Some((_, t)) = instance.at.iter().find(|a| a.0 == *p) {
+                leaf.value = t.clone();
+                leaf.param = None;
+            }
+            let given = self.unit.params[p.index()].ty.axes.len() - leaf.value.axes.len();
+            if given < chosen.len() {
+                leaf.value = self.pick(&leaf.value, &chosen[given..], span);
+                leaf.param = None;
+            }
+        }
+        tree
     }
 
     fn scalar(&mut self, body: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
@@ -303,15 +320,13 @@ impl Elab<'_> {
 
     /// The value as a point of its own.
     fn make_point(&mut self, v: &Value, span: Span) -> Check<Value> {
-        if let Value::Tree(t) = v {
-            let t = t.clone();
-            return self.leafwise(&t, std::slice::from_ref(v), span, |elab, p| elab.make_point(&p[0], span));
-        }
-        let t = self.tensor(v, span)?;
-        let ty = self.ty(t.id).clone();
-        let point = self.point();
-        let id = self.term(Op::Point(t.id, point), ty.elem, ty.axes, span);
-        Ok(Value::Tensor(Tensor { id, axes: t.axes }))
+        let v = self.as_tree(v, span);
+        self.each_tensor(&v, span, &mut |elab, t| {
+            let ty = elab.ty(t.id).clone();
+            let point = elab.point();
+            let id = elab.term(Op::Point(t.id, point), ty.elem, ty.axes, span);
+            Ok(Tensor { id, axes: t.axes.clone() })
+        })
     }
 
     /// The gradient of a scalar by a tensor or, leaf by leaf, by a tree.
@@ -326,6 +341,9 @@ impl Elab<'_> {
                 Ok(Value::Tree(Tree { leaves }))
             }
             Value::Tensor(t) | Value::Hyper(t, _) => self.gradient_leaf(of, &t.clone(), span).map(Value::Tensor),
+            Value::Record(_) | Value::Tuple(_) => {
+                self.each_tensor(by, span, &mut |elab, t| elab.gradient_leaf(of, t, span))
+            }
             Value::Instance(i) => {
                 let tree = self.instance_tree(i, span);
                 self.gradient_by(of, &Value::Tree(tree), span)

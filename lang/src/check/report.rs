@@ -86,7 +86,8 @@ impl Elab<'_> {
         }
         let before = self.unit.params.len();
         let done = self.attempt(|elab| elab.run_net(instance, pairs, instance.net.decl.span));
-        let Some((Value::Tensor(t), _)) = done else { return Ok(()) };
+        let Some(run) = done else { return Ok(()) };
+        let Value::Tensor(t) = run.value else { return Ok(()) };
         if self.unit.params.len() != before {
             return Ok(());
         }

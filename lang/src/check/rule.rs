@@ -3,7 +3,7 @@
 //! In a chain, transforms on the gradient (`on g`) run first to last; a rule on the weights that is not the last one
 //! (`decay(k) |> sgd()`) gives the weights that the next one starts from.
 
-use super::net::role_named;
+use super::store::role_named;
 use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Init, Stmt, VarDecl};
@@ -187,7 +187,11 @@ impl Elab<'_> {
             Stmt::Param(d) | Stmt::Const(d) => fail(
                 Diagnostic::error(Code::G0406, d.name.span, "a rule has states, not parameters").hint("use `state`"),
             ),
-            Stmt::For { .. } => self.stmt(stmt, scope),
+            Stmt::Keep(l) => fail(
+                Diagnostic::error(Code::G0406, l.span, "`keep` belongs to a parameter, where it is declared")
+                    .hint("a rule gives its next value: `w' = ...`"),
+            ),
+            Stmt::For { .. } | Stmt::Save(_) => self.stmt(stmt, scope),
         }
     }
 

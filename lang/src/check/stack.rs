@@ -6,11 +6,22 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{At, Axis, DimId, Elem, Fun, Op, Size, SizeExpr};
 
 impl Elab<'_> {
-    /// `[a, b, c]`: equal types over the dim `3`.
+    /// `[a, b, c]`: equal types over the dim `3`; records and trees part by part. Functions and nets make a list, which
+    /// `for` walks over.
     pub fn stack(&mut self, parts: &[Value], spans: &[Span], span: Span) -> Check<Value> {
         if parts.is_empty() {
             return fail(Diagnostic::error(Code::G0305, span, "an empty list has no type"));
         }
+        let callable = |v: &Value| {
+            matches!(v, Value::Fn(_) | Value::Lambda(_) | Value::Builtin(_) | Value::Net(_) | Value::Instance(_))
+        };
+        if parts.iter().any(|v| callable(v) && !matches!(v, Value::Instance(_))) && parts.iter().all(callable) {
+            return Ok(Value::Tuple(parts.to_vec()));
+        }
+        self.together(parts, span, &mut |elab, parts| elab.stack_tensors(parts, spans, span))
+    }
+
+    fn stack_tensors(&mut self, parts: &[Value], spans: &[Span], span: Span) -> Check<Value> {
         let (parts, axes) = self.alike(parts, spans)?;
         let dim = self.number_dim(parts.len() as u64);
         let axis = self.outer_axis(dim, &axes, &parts);
@@ -109,12 +120,9 @@ impl Elab<'_> {
         let rest: Vec<Axis> = parts[0].axes.iter().copied().filter(|a| *a != parts[0].axes[place]).collect();
         let axis = self.outer_axis(dim, &rest, parts);
         let real = parts.iter().any(|t| self.elem(t) != self.elem(&parts[0]));
-        let mut offsets = vec![0_i64];
+        let mut offsets = vec![SizeExpr::Const(0)];
         for size in &sizes[..sizes.len() - 1] {
-            let SizeExpr::Const(n) = size else {
-                return self.later(span, "`concat` of a part whose size is open, except as the last");
-            };
-            offsets.push(offsets[offsets.len() - 1] + n);
+            offsets.push(added(offsets[offsets.len() - 1].clone(), size.clone()));
         }
         let mut so_far: Option<crate::program::TermId> = None;
         for (part, offset) in parts.iter().zip(&offsets).rev() {
@@ -132,7 +140,18 @@ impl Elab<'_> {
             axes.retain(|a| *a != from);
             axes.push(axis);
             axes.extend(self.ty(outside).axes.iter().copied());
-            let at = vec![(from, At::Affine { terms: vec![(1, axis)], offset: -offset })];
+            let at = match offset {
+                SizeExpr::Const(n) => At::Affine { terms: vec![(1, axis)], offset: -n },
+                // Behind a part of an open size: the place less that size, computed.
+                size => {
+                    let start = self.size_dim(size.clone());
+                    let start = self.tensor(&Value::Dim(start), span)?;
+                    let start = self.map1(Fun::ToInt, &start, span);
+                    let place = self.iota(axis, span);
+                    At::Term(self.map_aligned(Fun::Sub, &[place, start], vec![], span).id)
+                }
+            };
+            let at = vec![(from, at)];
             so_far = Some(self.term(Op::Read { of: t.id, at, otherwise: Some(outside) }, elem, axes, span));
         }
         let mut axes = rest;

@@ -86,6 +86,11 @@ fn wrong_data() {
     insta::assert_snapshot!(errors_of(include_str!("tests/data.gnt")));
 }
 
+#[test]
+fn wrong_nets() {
+    insta::assert_snapshot!(errors_of(include_str!("tests/nets.gnt")));
+}
+
 /// The repository's examples are right.
 #[test]
 fn examples() {

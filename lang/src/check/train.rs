@@ -1,14 +1,14 @@
 //! Train blocks, tasks and checks as units.
 
 use super::items::Items;
-use super::value::{Instance, Objective, Scope, Value};
+use super::value::{Instance, Member, Objective, Scope, Value};
 use super::{Check, Definition, Elab, Frame, Mode, Options, fail};
 use crate::ast::{Expr, ParamDecl, ReportDecl, Stmt, TrainStmt};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{
     Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// One `minimize` line.
@@ -57,6 +57,16 @@ impl<'a> Elab<'a> {
             pass: String::new(),
             passed_sites: BTreeMap::new(),
             call_paths: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            looked: BTreeSet::new(),
+            late_states: vec![],
+            guards: vec![],
+            next_guard: None,
+            shared: vec![],
+            looking: false,
+            unused: BTreeSet::new(),
+            domains: BTreeMap::new(),
+            advanced: BTreeSet::new(),
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
@@ -105,7 +115,7 @@ impl<'a> Elab<'a> {
         self.open.push(k);
         let active = std::mem::take(&mut self.active);
         let frames = std::mem::replace(&mut self.frames, vec![Frame { path: name.to_string(), ..Frame::default() }]);
-        if matches!(definition.stmt, Stmt::Param(_) | Stmt::State(_)) {
+        if matches!(definition.stmt, Stmt::Param(_) | Stmt::State(_) | Stmt::Const(_)) {
             self.frames[0].path.clear();
         }
         let done = self.in_pass(name, |elab| elab.stmt(&definition.stmt, &block));
@@ -168,8 +178,8 @@ impl<'a> Elab<'a> {
         let mut taken: BTreeMap<String, Span> = BTreeMap::new();
         for stmt in body {
             let (names, span, inner): (Vec<String>, Span, Option<Stmt>) = match stmt {
-                TrainStmt::Net { name, value } => {
-                    let instance = self.net_line(&name.name, value)?;
+                TrainStmt::Net { name, over, value } => {
+                    let instance = self.net_line(&name.name, over, value)?;
                     instances.push(instance);
                     (vec![name.name.clone()], name.span, None)
                 }
@@ -181,6 +191,12 @@ impl<'a> Elab<'a> {
                 TrainStmt::Stage { name, .. } => return self.later(name.span, "`stage`"),
                 _ => continue,
             };
+            if let Some(Stmt::For { span, .. }) = &inner {
+                return fail(
+                    Diagnostic::error(Code::G0301, *span, "the lines of this block have no order, so a loop has no place among them")
+                        .hint("put it into a net or a function, or into a value: `y = { z = x; for k in 3 { z' = f(z) }; z }`"),
+                );
+            }
             if let Some(Stmt::Each { span, .. }) = &inner {
                 return fail(
                     Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
@@ -225,14 +241,20 @@ impl<'a> Elab<'a> {
         }
     }
 
-    fn net_line(&mut self, name: &str, value: &Expr) -> Check<Rc<Instance>> {
+    /// `net f = mlp(64)`, `net f[worker] = mlp(64)`.
+    fn net_line(&mut self, name: &str, over: &[Expr], value: &Expr) -> Check<Rc<Instance>> {
         let scope = self.train_scope();
+        let mut family = Vec::new();
+        for e in over {
+            let v = self.eval(e, &scope)?;
+            family.push(Member { dim: self.index_dim(&v, e.span)?, at: None });
+        }
         let v = self.eval(value, &scope)?;
         let Value::Net(net) = v else {
             return fail(Diagnostic::error(Code::G0302, value.span, format!("a net is needed here, not {}", v.what())));
         };
         let net = if net.applied { net } else { self.with_defaults(net, value.span)? };
-        let instance = Rc::new(Instance { net, path: name.to_string(), frozen: false, at: vec![] });
+        let instance = Rc::new(Instance::single(net, name.to_string(), family));
         if let Some(Value::Record(mut names)) = self.globals.get("<train>") {
             names.push((name.to_string(), Value::Instance(instance.clone())));
             self.globals.set("<train>", Value::Record(names));
@@ -297,27 +319,7 @@ impl<'a> Elab<'a> {
         outputs.extend(self.first_states.iter().enumerate().map(|(k, t)| (Output::State(StateId::new(k)), *t)));
         self.unit.functions.insert(0, Function { name: "init".to_string(), outputs });
         self.unit.sites = self.sites.len() as u32;
-        Ok(())
-    }
-
-    /// Evaluates a definition that nothing has asked for yet.
-    fn look_at(&mut self, k: usize, scope: &Rc<Scope>) -> Check<()> {
-        let Definition { names, stmt, .. } = self.definitions[k].clone();
-        if scope.get(&names[0]).is_none()
-            && let Err(fault) = self.definition(&names[0], scope)
-        {
-            return self.go_on(&stmt, fault, scope);
-        }
-        Ok(())
-    }
-
-    /// Every line of a task is looked at, whether or not a report needs it.
-    fn task_lines(&mut self) -> Check<()> {
-        self.mode = Mode { report: Some(None), ..Mode::default() };
-        let scope = self.train_scope();
-        for k in 0..self.definitions.len() {
-            self.look_at(k, &scope)?;
-        }
+        self.forget_unused();
         Ok(())
     }
 
@@ -344,9 +346,7 @@ impl<'a> Elab<'a> {
         }
         self.mode = Mode { training: true, advance: true, ..Mode::default() };
         let scope = self.train_scope();
-        for k in 0..self.definitions.len() {
-            self.look_at(k, &scope)?;
-        }
+        let waiting = self.all_definitions(&scope, true)?;
         let mut losses = Vec::new();
         for (k, goal) in goals.iter().enumerate() {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
@@ -356,9 +356,15 @@ impl<'a> Elab<'a> {
                 self.mean_loss(t, goal.maximize, goal.loss.span)?,
             ));
         }
+        if waiting {
+            self.all_definitions(&scope, false)?;
+        }
         let mut outputs = Vec::new();
         for (k, (goal, (_, descended))) in goals.iter().zip(&losses).enumerate() {
             self.goal(k, goal, descended, &scope, &mut outputs)?;
+        }
+        for (goal, (_, descended)) in goals.iter().zip(&losses) {
+            self.settle_late_states(descended, goal.span)?;
         }
         self.every_lines(body, &scope, &mut outputs)?;
         for (id, term) in std::mem::take(&mut self.next_states) {
@@ -440,6 +446,8 @@ impl<'a> Elab<'a> {
         let turn = goal.every.map(|e| self.turn(e, scope)).transpose()?;
         for ((p, leaf), own) in over.iter().zip(&next.leaves).zip(&w.leaves) {
             let t = self.spread_like(&leaf.value, &own.value, goal.span)?;
+            let t = self.kept(*p, &t)?;
+            let t = self.spread_like(&t, &own.value, goal.span)?;
             let t = self.at_turn(turn.as_ref(), &t, &own.value, goal.span)?;
             outputs.push((Output::Param(*p), t.id));
         }
@@ -470,6 +478,8 @@ pub fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
             (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)
         }
         Stmt::Let(l) => (l.targets.iter().map(|t| t.name.name.clone()).collect(), l.span),
+        Stmt::Save(names) => (vec![], names[0].span),
+        Stmt::Keep(l) => (l.targets.iter().map(|t| format!("<keep {}>", t.name.name)).collect(), l.span),
         Stmt::Param(d) | Stmt::Const(d) => (vec![d.name.name.clone()], d.name.span),
         Stmt::State(ds) => (ds.iter().map(|d| d.name.name.clone()).collect(), ds[0].name.span),
         Stmt::Sample { name, span, .. } => (vec![name.name.clone()], *span),

@@ -41,8 +41,8 @@ impl Elab<'_> {
     /// The value now of a parameter, or what stands in its place.
     pub fn param_value(&mut self, p: ParamId, span: Span) -> Tensor {
         let ty = self.unit.params[p.index()].ty.clone();
-        if let Some(id) = self.mode.instead.get(&p) {
-            return Tensor { id: *id, axes: ty.axes };
+        if let Some(t) = self.mode.instead.get(&p) {
+            return t.clone();
         }
         if self.mode.first {
             return Tensor { id: self.first_params[p.index()], axes: ty.axes };

@@ -2,7 +2,7 @@
 
 use crate::ast::{Expr, FnDecl, NetDecl, RuleDecl};
 use crate::diag::Span;
-use crate::program::{Axis, DimId, ParamId, Role, TermId};
+use crate::program::{Axis, DimId, ParamId, Role, StateId, TermId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -54,10 +54,37 @@ pub struct Net {
 pub struct Instance {
     pub net: Net,
     pub path: String,
+    /// The dims over which it is a family, outermost first; those with a member stand before the open ones.
+    pub family: Vec<Member>,
     /// Neither in training nor advancing its states.
     pub frozen: bool,
     /// Other values in place of its parameters.
-    pub at: Vec<(ParamId, TermId)>,
+    pub at: Vec<(ParamId, Tensor)>,
+}
+
+/// A dim over which an instance is a family.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub dim: DimId,
+    /// Which one is meant: a whole number without positions. `None`: all of them.
+    pub at: Option<Tensor>,
+}
+
+impl Instance {
+    /// One instance, no family.
+    pub fn single(net: Net, path: String, family: Vec<Member>) -> Instance {
+        Instance { net, path, family, frozen: false, at: vec![] }
+    }
+
+    /// The dims whose members are not chosen yet.
+    pub fn open_dims(&self) -> Vec<DimId> {
+        self.family.iter().filter(|m| m.at.is_none()).map(|m| m.dim).collect()
+    }
+
+    /// The members that are chosen.
+    pub fn chosen(&self) -> Vec<Tensor> {
+        self.family.iter().filter_map(|m| m.at.clone()).collect()
+    }
 }
 
 /// A rule with its arguments.
@@ -66,6 +93,15 @@ pub struct Rule {
     pub decl: Rc<RuleDecl>,
     pub args: Vec<(String, Value)>,
     pub span: Span,
+}
+
+/// The next value of a state that a backward block sets: `next` speaks of the gradient that arrives at `at` by `cotangent`.
+#[derive(Clone, Debug)]
+pub struct LateState {
+    pub state: StateId,
+    pub next: TermId,
+    pub cotangent: TermId,
+    pub at: TermId,
 }
 
 /// The objective of a `minimize`, a function of the trained tree.
@@ -152,6 +188,11 @@ impl Scope {
     /// Defines a name; a later definition shadows.
     pub fn set(&self, name: impl Into<String>, value: Value) {
         self.names.borrow_mut().insert(name.into(), value);
+    }
+
+    /// The definition of this scope itself.
+    pub fn own(&self, name: &str) -> Option<Value> {
+        self.names.borrow().get(name).cloned()
     }
 
     /// The nearest definition.

@@ -9,8 +9,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 impl Elab<'_> {
-    /// Names and axes of the variables that items bind, their dims written or inferred from `body`.
-    pub fn bind_vars(&mut self, items: &[IndexItem], body: &Expr, scope: &Rc<Scope>) -> Check<Vec<(String, Axis)>> {
+    /// Names and axes of the variables that items bind, their dims written or inferred from `bodies`.
+    pub fn bind_vars(
+        &mut self,
+        items: &[IndexItem],
+        bodies: &[&Expr],
+        scope: &Rc<Scope>,
+    ) -> Check<Vec<(String, Axis)>> {
         let mut wanted: Vec<(String, Option<DimId>, Span)> = Vec::new();
         for item in items {
             match item {
@@ -42,10 +47,7 @@ impl Elab<'_> {
             }
         }
         let names: Vec<String> = wanted.iter().filter(|w| w.1.is_none()).map(|w| w.0.clone()).collect();
-        let mut found = BTreeMap::new();
-        if !names.is_empty() {
-            self.infer(&names, body, scope, &mut found);
-        }
+        let found = self.inferred(&names, bodies, scope);
         let mut out: Vec<(String, Axis)> = Vec::new();
         for (name, dim, span) in wanted {
             let dim = dim.or_else(|| found.get(&name).copied());
@@ -65,24 +67,57 @@ impl Elab<'_> {
         Ok(out)
     }
 
+    /// The dims of variables, inferred; what is found helps to find the others: in `softmax[class](s[k])[j]` it is
+    /// clear what `j` indexes once `k` has a dim.
+    fn inferred(&mut self, names: &[String], bodies: &[&Expr], scope: &Rc<Scope>) -> BTreeMap<String, DimId> {
+        let mut found = BTreeMap::new();
+        let mut before = usize::MAX;
+        while found.len() < names.len() && before != found.len() {
+            before = found.len();
+            let inner = Scope::inside(scope);
+            let mut axes: Vec<Axis> = Vec::new();
+            for (name, dim) in &found {
+                let axis = self.fresh_axis(*dim, &axes);
+                axes.push(axis);
+                let iota = self.iota(axis, bodies[0].span);
+                inner.set(name, Value::Tensor(iota));
+            }
+            let missing: Vec<String> = names.iter().filter(|n| !found.contains_key(*n)).cloned().collect();
+            let searched = self.within(&axes, |elab| {
+                bodies.iter().for_each(|body| elab.infer(&missing, body, &inner, &mut found));
+                Ok(())
+            });
+            searched.expect("a search finds nothing wrong");
+        }
+        found
+    }
+
+    /// The dims of what is indexed, in order: of a tensor, of each part of a record or tree, of a family of nets.
+    fn indexed_dims(&self, v: &Value) -> Option<Vec<DimId>> {
+        match v {
+            Value::Instance(i) => Some(i.open_dims()),
+            _ => self.sample_tensor(v).map(|t| t.axes.iter().map(|a| a.dim).collect()),
+        }
+    }
+
     /// Looks through an expression for places where the variables index something whose type is known.
     pub fn infer(&mut self, vars: &[String], e: &Expr, scope: &Rc<Scope>, found: &mut BTreeMap<String, DimId>) {
         if let ExprKind::Bracket(base, items, _) = &*e.kind
             && items.iter().any(|i| names_one(i, vars))
-            && let Some(Value::Tensor(t)) = self.quietly(base, scope)
+            && let Some(dims) = self.quietly(base, scope).and_then(|v| self.indexed_dims(&v))
         {
             let skip = items.iter().position(|i| matches!(i, IndexItem::Rest(_)));
             for (k, item) in items.iter().enumerate() {
                 let at = match skip {
-                    Some(s) if k > s => (t.axes.len() + k).checked_sub(items.len()),
+                    Some(s) if k > s => (dims.len() + k).checked_sub(items.len()),
                     _ => Some(k),
                 };
                 if let IndexItem::Expr(i) = item
                     && let ExprKind::Name { name, .. } = &*i.kind
                     && vars.contains(name)
-                    && let Some(axis) = at.and_then(|at| t.axes.get(at))
+                    && let Some(dim) = at.and_then(|at| dims.get(at))
                 {
-                    found.entry(name.clone()).or_insert(axis.dim);
+                    found.entry(name.clone()).or_insert(*dim);
                 }
             }
         }
@@ -155,6 +190,18 @@ fn names_one(item: &IndexItem, vars: &[String]) -> bool {
     match item {
         IndexItem::Expr(e) => matches!(&*e.kind, ExprKind::Name { name, .. } if vars.contains(name)),
         _ => false,
+    }
+}
+
+/// The name of an index variable, if the item is one.
+pub fn variable(item: &IndexItem) -> Option<&str> {
+    match item {
+        IndexItem::Expr(e) => match &*e.kind {
+            ExprKind::Name { name, .. } => Some(name),
+            _ => None,
+        },
+        IndexItem::Bind { var, .. } => Some(&var.name),
+        _ => None,
     }
 }
 

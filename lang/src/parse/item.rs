@@ -267,7 +267,6 @@ impl Builder<'_> {
     /// A statement that is not of train blocks alone.
     fn common_stmt(&mut self, node: Node, stmts: &mut Vec<Stmt>) -> Option<Expr> {
         match node.as_rule() {
-            Rule::family => self.unsupported(self.span(&node), "a family of nets over a dim"),
             Rule::batch_of => self.unsupported(self.span(&node), "structured sampling (`batch of`)"),
             _ => return self.stmt(node, stmts),
         }
@@ -280,7 +279,12 @@ impl Builder<'_> {
         let mut parts = Parts::of(node);
         Some(match rule {
             Rule::net_stmt => {
-                TrainStmt::Net { name: self.ident(&parts.need(Rule::name)), value: self.need_expr(&mut parts) }
+                let name = self.ident(&parts.need(Rule::name));
+                let over = parts.take(Rule::family).map(|n| {
+                    let dims = Parts::of(n).all(Rule::ops);
+                    dims.into_iter().map(|d| self.expr(d)).collect()
+                });
+                TrainStmt::Net { name, over: over.unwrap_or_default(), value: self.need_expr(&mut parts) }
             }
             Rule::minimize => self.minimize(parts, span),
             Rule::batch => TrainStmt::Batch(self.need_expr(&mut parts)),

@@ -136,7 +136,11 @@ impl Builder<'_> {
             Rule::for_stmt => stmts.push(self.for_stmt(node)),
             Rule::each_stmt => stmts.push(self.each(node)),
             Rule::for_edges => self.unsupported(self.span(&node), "a loop over kinds of edges"),
-            Rule::keep_stmt => self.unsupported(self.span(&node), "a projection after every step (`keep`)"),
+            Rule::save_stmt => {
+                let names = Parts::of(node).all(Rule::name);
+                stmts.push(Stmt::Save(self.idents(names)));
+            }
+            Rule::keep_stmt => stmts.extend(self.keep(node)),
             other => unreachable!("{other:?} is no statement"),
         }
         None
@@ -246,6 +250,19 @@ impl Builder<'_> {
         let high = self.take_expr(&mut parts).unwrap_or_else(|| name("inf"));
         let args = [low, high].map(|value| crate::ast::Arg { name: None, value });
         make(ExprKind::Call(name("box"), args.into()), span)
+    }
+
+    /// `keep w' = project(w')`.
+    fn keep(&mut self, node: Node) -> Option<Stmt> {
+        let span = self.span(&node);
+        match self.line(Parts::of(node).need(Rule::line)) {
+            Line::Stmts(mut stmts) if stmts.len() == 1 => match stmts.remove(0) {
+                Stmt::Let(l) => return Some(Stmt::Keep(l)),
+                _ => self.error(span, "`keep` holds an equation", "write `keep w' = project(w')`"),
+            },
+            _ => self.error(span, "`keep` holds an equation", "write `keep w' = project(w')`"),
+        }
+        None
     }
 
     fn for_stmt(&mut self, node: Node) -> Stmt {
