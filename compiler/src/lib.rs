@@ -11,6 +11,7 @@ pub mod graph;
 pub mod pass;
 pub mod philox;
 pub mod plan;
+mod reductions;
 pub mod scalar;
 
 pub use pass::{CompileOptions, Stages, plan_of, stages_of};

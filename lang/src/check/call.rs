@@ -28,7 +28,7 @@ impl Elab<'_> {
                 }
             }
             if let Value::Fn(decl) = self.eval(base, scope)? {
-                return self.axis_function(&decl, items, args, span, scope);
+                return self.axis_function(&decl, items, guard.as_ref(), args, span, scope);
             }
         }
         let callee = self.eval(f, scope)?;
@@ -340,6 +340,9 @@ impl Elab<'_> {
             return Ok(found);
         }
         let v = self.eval(base, scope)?;
+        if let Some(end) = self.edge_field(&v, field, span) {
+            return end;
+        }
         match v {
             Value::Tensor(t) if field.name == "T" => {
                 if t.axes.len() != 2 {

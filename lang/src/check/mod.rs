@@ -7,8 +7,10 @@ mod call;
 mod core;
 mod data;
 mod draw;
+mod edges;
 mod every;
 mod expr;
+mod fiber;
 mod index;
 mod inputs;
 mod items;
@@ -79,6 +81,9 @@ struct Elab<'a> {
     options: &'a Options,
     unit: Unit,
     active: Vec<Axis>,
+    /// Index variables that go along fibers, while an axis function runs: the index array over them, and the variable that
+    /// stands for its entry.
+    fibers: BTreeMap<Axis, (TermId, Axis)>,
     mode: Mode,
     frames: Vec<Frame>,
     /// Terms by operation and type: the same equation is the same term.

@@ -82,6 +82,9 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
             });
             Op::Read { of: to(of), at: at.collect(), otherwise: otherwise.map(to) }
         }
+        Op::Fiber { red, over, of, at, key, guard } => {
+            Op::Fiber { red, over, of: to(of), at, key: to(key), guard: guard.map(to) }
+        }
         Op::View(x) => Op::View(to(x)),
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
         Op::Stop(x) => Op::Stop(to(x)),

@@ -1,6 +1,7 @@
 //! Reductions, over whole dims and over index variables, and derivatives.
 
 use super::builtin::reduction;
+use super::fiber::Along;
 use super::value::{Instance, Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Arg, Expr, ExprKind, IndexItem};
@@ -155,27 +156,61 @@ impl Elab<'_> {
         span: Span,
         scope: &Rc<Scope>,
     ) -> Check<Value> {
-        let vars = self.bind_vars(items, body, scope)?;
+        let plain = self.plain_items(items, body, scope)?;
+        let vars = self.bind_vars(&plain, body, scope)?;
         let inner = Scope::inside(scope);
         let axes: Vec<Axis> = vars.iter().map(|v| v.1).collect();
         for (name, axis) in &vars {
             let iota = self.iota(*axis, span);
             inner.set(name, Value::Tensor(iota));
         }
-        let (value, guard) = self.within(&axes, |elab| {
+        let (value, guard, along) = self.within(&axes, |elab| {
+            let (mut alongs, rest) = elab.alongs(items, &vars, guard, &inner, scope)?;
+            let along = if alongs.is_empty() { None } else { Some(alongs.remove(0)) };
             let value = elab.eval(body, &inner)?;
-            let guard = guard.map(|g| elab.guard(g, &inner)).transpose()?;
-            Ok((value, guard))
+            let mut guard: Option<Tensor> = None;
+            for part in &rest {
+                let g = elab.guard(part, &inner)?;
+                guard = Some(match guard {
+                    None => g,
+                    Some(so_far) => elab.map2(Fun::And, &so_far, &g, span)?,
+                });
+            }
+            for other in alongs {
+                let key = Tensor { id: other.key, axes: vec![] };
+                let same = elab.map2(Fun::Eq, &key, &other.to, span)?;
+                guard = Some(match guard {
+                    None => same,
+                    Some(so_far) => elab.map2(Fun::And, &so_far, &same, span)?,
+                });
+            }
+            Ok((value, guard.map(|g| g.id), along))
         })?;
         if let Value::Tree(t) = &value {
             let t = t.clone();
             return self.leafwise(&t, std::slice::from_ref(&value), span, |elab, p| {
                 let t = elab.tensor(&p[0], span)?;
-                Ok(Value::Tensor(elab.reduce_closed(red, t, &axes, None, span)))
+                elab.reduce_vars_of(red, t, &axes, guard, along.as_ref(), span)
             });
         }
         let t = self.tensor(&value, body.span)?;
-        Ok(Value::Tensor(self.reduce_closed(red, t, &axes, guard.map(|g| g.id), span)))
+        self.reduce_vars_of(red, t, &axes, guard, along.as_ref(), span)
+    }
+
+    fn reduce_vars_of(
+        &mut self,
+        red: Red,
+        t: Tensor,
+        axes: &[Axis],
+        guard: Option<crate::program::TermId>,
+        along: Option<&Along>,
+        span: Span,
+    ) -> Check<Value> {
+        let t = match along {
+            Some(along) => self.reduce_along(red, &t, axes, guard, along, span)?,
+            None => self.reduce_closed(red, t, axes, guard, span),
+        };
+        Ok(Value::Tensor(t))
     }
 
     /// The condition of a reduction: one truth value for each choice of the variables.

@@ -48,6 +48,7 @@ impl<'a> Elab<'a> {
             options,
             unit,
             active: vec![],
+            fibers: BTreeMap::new(),
             mode: Mode::default(),
             frames: vec![],
             known: HashMap::new(),

@@ -4,7 +4,7 @@ use super::value::{Scope, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Arg, Body, Expr, ExprKind, IndexItem, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, DimId};
+use crate::program::{Axis, DimId, Elem};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -28,7 +28,12 @@ impl Elab<'_> {
                         );
                     }
                 },
-                IndexItem::Fiber { edge, .. } => return self.later(edge.span, "a reduction over edges"),
+                IndexItem::Fiber { edge, .. } => {
+                    return fail(
+                        Diagnostic::error(Code::G0104, edge.span, "an arrow belongs to a reduction or an axis function")
+                            .hint("for example `h[v] = sum[e -> v](m[e])`, `a[e] = softmax[e -> v](s[e])`"),
+                    );
+                }
                 IndexItem::Bind { var, .. } => return self.later(var.span, "this form of index variable"),
                 IndexItem::Rest(s) | IndexItem::Range(_, _, s) => {
                     return fail(Diagnostic::error(Code::G0104, *s, "an index variable is needed here"));
@@ -48,7 +53,7 @@ impl Elab<'_> {
         }
         let mut out: Vec<(String, Axis)> = Vec::new();
         for (name, dim, span) in wanted {
-            let dim = dim.or_else(|| found.get(&name).copied());
+            let dim = dim.or_else(|| found.get(&name).copied()).or_else(|| self.edge_guess(&name, body));
             let Some(dim) = dim else {
                 return fail(
                     Diagnostic::error(
@@ -90,6 +95,7 @@ impl Elab<'_> {
             // Inside, the point has its name.
             ExprKind::Call(f, args) => {
                 let scope = self.with_points(f, scope);
+                self.infer_node(vars, f, args, &scope, found);
                 for child in std::iter::once(f).chain(args.iter().map(|a| &a.value)) {
                     self.infer(vars, child, &scope, found);
                 }
@@ -110,6 +116,37 @@ impl Elab<'_> {
                 body.value.iter().for_each(|v| self.infer(vars, v, &scope, found));
             }
             _ => children(e).into_iter().for_each(|child| self.infer(vars, child, scope, found)),
+        }
+    }
+
+    /// In `sum[e -> v](...)`, `v` is of the dim at which the edges arrive.
+    fn infer_node(
+        &mut self,
+        vars: &[String],
+        f: &Expr,
+        args: &[Arg],
+        scope: &Rc<Scope>,
+        found: &mut BTreeMap<String, DimId>,
+    ) {
+        let ExprKind::Bracket(_, items, _) = &*f.kind else { return };
+        for item in items {
+            if let IndexItem::Fiber { edge, set, node, arrives } = item
+                && vars.contains(&node.name)
+                && !found.contains_key(&node.name)
+            {
+                let body: Vec<&Expr> = args.iter().map(|a| &a.value).collect();
+                // An edge variable that is bound around this is not inferred again.
+                let known = match scope.get(&edge.name) {
+                    Some(Value::Tensor(t)) => match self.elem(&t) {
+                        Elem::Index(d) => self.edges_over(d),
+                        _ => None,
+                    },
+                    _ => self.set_of(edge, set.as_ref(), &body, scope).ok(),
+                };
+                if let Some(set) = known {
+                    found.insert(node.name.clone(), if *arrives { set.dst } else { set.src });
+                }
+            }
         }
     }
 
