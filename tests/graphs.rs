@@ -19,6 +19,7 @@ fn softened[i](x) = exp(x[i] - max[i](x[i])) / sum[j: i](exp(x[j] - max[i](x[i])
 fn centred[i](x) = x[i] - mean[i](x[i])
 fn length[i](x) = sqrt(1 + sum[i](x[i]^2))
 fn twice[i](x) = softened[i](2 * softened[i](x[i]))
+fn soft[i](x) = sum[j: i](softmax[j](x[j]) * x[j])
 fn agreement[i](x) = sum[j: i](tanh(x[i] * x[j]))
 ";
 
@@ -139,7 +140,12 @@ fn fibers_of_any_index_array() {
 
 #[test]
 fn axis_functions_along_fibers() {
-    let dense = |of: &str| format!("(exp({of}) / sum[r: link | not (r.dst != e.dst)](exp({})))", of.replace("e.", "r.").replace("[e]", "[r]"));
+    let dense = |of: &str| {
+        format!(
+            "(exp({of}) / sum[r: link | not (r.dst != e.dst)](exp({})))",
+            of.replace("e.", "r.").replace("[e]", "[r]")
+        )
+    };
     let score = "w[e] * u[e.src, k]";
     for name in ["softmax", "softened"] {
         same(
@@ -150,8 +156,10 @@ fn axis_functions_along_fibers() {
         // As an equation of its own over all edges.
         same(
             "an equation",
-            &format!("{{ a[e] = {name}[e -> r]({score})
-      sum[e <- v](a[e] * w[e]) }}"),
+            &format!(
+                "{{ a[e] = {name}[e -> r]({score})
+      sum[e <- v](a[e] * w[e]) }}"
+            ),
             &format!("sum[e: link | not (e.src != v)]({} * w[e])", dense(score)),
         );
     }
@@ -165,7 +173,8 @@ fn axis_functions_along_fibers() {
         &format!("length[e -> v]({score})"),
         &format!("sqrt(1 + sum[e: link | not (e.dst != v)](({score})^2))"),
     );
-    let once = |of: &str, r: &str| format!("(exp({of}) / sum[{r}: link | not ({r}.dst != v)](exp(w[{r}] * u[{r}.src, k])))");
+    let once =
+        |of: &str, r: &str| format!("(exp({of}) / sum[{r}: link | not ({r}.dst != v)](exp(w[{r}] * u[{r}.src, k])))");
     same(
         "a function of a function",
         &format!("sum[e -> v](twice[e -> v]({score}) * w[e])"),
@@ -182,7 +191,12 @@ fn axis_functions_along_fibers() {
     );
     same(
         "a guard names the fiber",
-        "softmax[i | g[i] = q](u[i, k]) [v]".replace(" [v]", "").replace("[i |", "[v |").replace("g[i]", "g[v]").replace("u[i", "u[v").as_str(),
+        "softmax[i | g[i] = q](u[i, k]) [v]"
+            .replace(" [v]", "")
+            .replace("[i |", "[v |")
+            .replace("g[i]", "g[v]")
+            .replace("u[i", "u[v")
+            .as_str(),
         "exp(u[v, k]) / sum[i: node | g[i] - g[v] == 0](exp(u[i, k]))",
     );
 }
@@ -208,9 +222,8 @@ fn over_nothing() {
     let w: Vec<f64> = WEIGHTS.lines().map(|l| l.parse().expect("a number")).collect();
     let kind = [0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1];
     let place = |f: &dyn Fn(usize) -> f64| -> f64 {
-        let first = |edges: &&[usize]| {
-            edges.iter().copied().reduce(|a, b| if f(b) > f(a) { b } else { a }).unwrap_or(0) as f64
-        };
+        let first =
+            |edges: &&[usize]| edges.iter().copied().reduce(|a, b| if f(b) > f(a) { b } else { a }).unwrap_or(0) as f64;
         arrive.iter().enumerate().map(|(v, edges)| 10f64.powi(v as i32) * first(edges)).sum()
     };
     let digits = |f: &dyn Fn(&[usize]) -> bool| -> f64 {
@@ -263,4 +276,50 @@ task t() {
     assert!((value("back") - (1.0 + 4.0 * 1.2 + 16.0 * 3.0)).abs() < 1e-9);
     assert_eq!(value("degree"), 3.0 + 30.0 + 200.0 + 2000.0);
     assert_eq!(value("strong"), 10.0 + 1000.0);
+}
+
+/// What is said about a graph whose files do not fit.
+fn refused(edges: &str, weights: &str, head: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("edges.csv"), edges).expect("written");
+    std::fs::write(folder.path().join("w.csv"), weights).expect("written");
+    let source = format!("{head}\ntask t() {{ report n = sum[e: link](w[e] * e.src) }}\n");
+    let model = Model::from_source("graph.gnt", &source).unwrap_or_else(|e| panic!("{source}\n{e}"));
+    let model = model.data_folder(folder.path());
+    let unit = model.unit(Some("t"), &[]).unwrap_or_else(|e| panic!("{source}\n{e}"));
+    match model.session(unit, &Options { threads: 1, ..Options::default() }) {
+        Ok(_) => "it is accepted".to_string(),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[test]
+fn faults_in_files_are_named() {
+    let data = "data toy from \"edges.csv\" {
+  edges link: node -> node = file \"edges.csv\"
+  w: real[link] = file \"w.csv\"
+}";
+    let sized = format!("dim node = 4\n{data}");
+    let typed = sized.replace("node -> node =", "node -> node by node =");
+    let cases = [
+        (
+            "0,1\n2,7\n",
+            "1\n2\n",
+            &sized,
+            &["G0503", "line 2, column 1 of", "`link.dst` is 7", "`node` (0 to below 4)"][..],
+        ),
+        ("0,1\n2,-1\n", "1\n2\n", &sized, &["G0503", "line 2, column 1 of", "-1"]),
+        ("0,1\n0.5,1\n", "1\n2\n", &sized, &["G0503", "line 2, column 0 of", "0.5"]),
+        ("0,1,2\n1,2,3\n", "1\n2\n", &sized, &["G0502", "as src, dst, _"]),
+        ("0,1\n2,3\n", "1\n2\n", &typed, &["G0502", "3 columns"]),
+        ("0,1\n2,3\n", "1\n2\n3\n", &sized, &["G0502", "2 edges `link`", "3 entries"]),
+        ("0,1\n2,x\n", "1\n2\n", &sized, &["G0507", "line 2"]),
+        ("0,1\n2,3\n", "1\n2\n", &format!("dim node\n{data}"), &["G0603", "`node`"]),
+    ];
+    for (edges, weights, head, parts) in cases {
+        let said = refused(edges, weights, head);
+        for part in parts {
+            assert!(said.contains(part), "{part} is missing:\n{said}\n{head}\n{edges}");
+        }
+    }
 }

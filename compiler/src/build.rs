@@ -1,10 +1,11 @@
 //! Program to Graph: each term becomes equations of the core operations.
 //! Law: the graph's value at an output equals the Program's; spans and names are carried over.
 
-use crate::graph::{Args, At, Graph, NodeId, Op, Tables};
+use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Tables};
 use crate::reductions::Over;
 use gannet_lang::print_program::needed;
 use gannet_lang::program::{self as p, Axis, Elem, Function, Hyper, TermId, Ty, Unit};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The tables of a unit, with one more hyperparameter for each report of a run that it reads: the caller of the compiled
@@ -26,8 +27,10 @@ pub fn tables(unit: &Unit) -> Tables {
 pub fn build(unit: &Unit, function: &Function, tables: Arc<Tables>) -> Graph {
     let mut b = Build { unit, graph: Graph::new(tables), nodes: vec![NodeId(u32::MAX); unit.terms.len()] };
     for id in needed(unit, &function.outputs) {
+        let first = b.graph.len();
         let node = b.term(id);
         b.graph.set_span(node, unit.term(id).span);
+        (first..b.graph.len()).for_each(|k| b.graph.set_span(NodeId::new(k), unit.term(id).span));
         b.nodes[id.index()] = node;
     }
     for (output, term) in &function.outputs {
@@ -94,6 +97,7 @@ impl Build<'_> {
                 self.graph.add(Op::Point(id), [x])
             }
             p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
+            p::Op::Along { of, by } => self.along(*of, by),
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])
@@ -137,5 +141,19 @@ impl Build<'_> {
         let shared = crate::graph::sorted(shared.iter().copied());
         let args: Args = Args::from_slice(&[self.at(of), self.at(wrt)]);
         self.graph.add(Op::Grad { axes: names.into_iter().collect(), shared }, args)
+    }
+
+    fn along(&mut self, of: TermId, by: &[p::Direction]) -> NodeId {
+        let mut names = SmallVec::new();
+        for d in by {
+            let own: &Ty = &self.unit.term(d.wrt).ty;
+            let mut pairs: AxisNames = own.axes.iter().copied().zip(d.axes.iter().copied()).collect();
+            pairs.sort();
+            names.push(pairs);
+        }
+        let wrts = by.iter().map(|d| self.at(d.wrt));
+        let args: Args =
+            std::iter::once(self.at(of)).chain(wrts).chain(by.iter().map(|d| self.at(d.tangent))).collect();
+        self.graph.add(Op::Along(names), args)
     }
 }

@@ -314,7 +314,8 @@ pub fn gather(values: &Values, width: usize, rows: &[u32], target: &mut Memory) 
     }
 }
 
-fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
+/// The first entries of a block of memory as numbers.
+pub fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
     let bytes = memory.bytes();
     let word = |k: usize| <[u8; 4]>::try_from(&bytes[4 * k..4 * k + 4]).expect("four bytes");
     let long = |k: usize| <[u8; 8]>::try_from(&bytes[8 * k..8 * k + 8]).expect("eight bytes");

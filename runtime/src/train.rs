@@ -4,6 +4,7 @@
 use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
+use crate::finite::Watch;
 use crate::session::{Session, gather};
 use crate::shuffle::shuffle;
 use gannet_lang::diag::{Code, Diagnostic};
@@ -133,7 +134,7 @@ impl Step {
 /// `stop` is looked at after every step: once it is set, the run ends with its last complete state.
 ///
 /// # Errors
-/// A batch larger than the data; under `check_finite` a loss that is not finite.
+/// A batch larger than the data; under `check_finite` the equation at which a value stopped being finite.
 pub fn train(
     session: &mut Session,
     observer: &mut (dyn Observer + Send),
@@ -161,6 +162,7 @@ pub fn train(
     let pool = session.pool();
     let start = Instant::now();
     let mut interrupted = false;
+    let mut watch = session.options.check_finite.then(|| Watch::new(session));
     // The whole loop runs inside the pool: entering it costs more than a small step.
     pool.install(|| -> Result<(), Diagnostic> {
         let mut trained = 0;
@@ -168,12 +170,11 @@ pub fn train(
             let step = next_step(&mut full, &mut short, &mut batches, data.as_ref(), &mut trained);
             session.step += 1;
             let at = session.step as f64;
+            watch.iter_mut().for_each(|w| w.keep(&session.store));
             step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
             let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
             losses.push(loss as f32);
-            if session.options.check_finite && !loss.is_finite() {
-                return Err(not_finite(session, n, loss));
-            }
+            watch.iter().try_for_each(|w| w.look(session, &step.bound, "step"))?;
             let (epoch, epochs) = (batches.epoch + 1, steps.div_ceil(per_epoch));
             observer.stepped(&Progress {
                 step: n,
@@ -268,11 +269,4 @@ fn report_if_due(
     let values: Vec<_> = values.into_iter().zip(wanted).filter(|(_, w)| *w).map(|(v, _)| v).collect();
     observer.reported(session.step, &values);
     Ok(())
-}
-
-fn not_finite(session: &Session, step: u64, loss: f64) -> Diagnostic {
-    let span = session.unit.function("step").and_then(|f| f.outputs.iter().find(|(o, _)| *o == Output::Loss));
-    let span = span.map(|(_, t)| session.unit.term(*t).span);
-    Diagnostic::error(Code::G0601, span, format!("the loss is {loss} after step {step}"))
-        .hint("a smaller learning rate, `clip(1) |> ...`, or `--real f64` may help")
 }

@@ -172,7 +172,8 @@ impl Elab<'_> {
                 Ok(FiberItem { var: edge.clone(), axis, active, node: node.clone(), arrives: *arrives, equation: None })
             }
             (IndexItem::Expr(e), Some(g)) => {
-                let (ExprKind::Name { name, .. }, ExprKind::Binary(crate::ast::BinaryOp::Eq, key, to)) = (&*e.kind, &*g.kind)
+                let (ExprKind::Name { name, .. }, ExprKind::Binary(crate::ast::BinaryOp::Eq, key, to)) =
+                    (&*e.kind, &*g.kind)
                 else {
                     return self.later(g.span, "this guard of an axis function");
                 };
@@ -220,7 +221,7 @@ impl Elab<'_> {
     ) -> Check<Value> {
         let mut order: Vec<Axis> = Vec::new();
         let mut over: Option<Axis> = variable;
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         let mut seen = false;
         for (name, value, at) in &pairs {
             let mut value = value.clone();

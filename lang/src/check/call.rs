@@ -20,7 +20,8 @@ impl Elab<'_> {
             if scope.get(name).is_none() {
                 match name.as_str() {
                     "grad" => return self.gradient(items, args, span, scope),
-                    "along" | "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" => {
+                    "along" => return self.along(items, args, span, scope),
+                    "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" => {
                         return self.later(span, &format!("`{name}`"));
                     }
                     "concat" => return self.concat_call(items, args, span, scope),
@@ -86,7 +87,8 @@ impl Elab<'_> {
             out[k] = Some((self.eval(&arg.value, scope)?, arg.value.span));
         }
         let mut pairs = Vec::new();
-        let known = Scope::inside(&self.globals.clone());
+        let home = params.first().map_or_else(|| self.globals.clone(), |p| self.home(p.name.span));
+        let known = Scope::inside(&home);
         for (param, given) in params.iter().zip(out) {
             let (value, at) = match (given, &param.default) {
                 (Some(g), _) => g,
@@ -143,7 +145,7 @@ impl Elab<'_> {
     }
 
     fn run_fn(&mut self, decl: &Rc<FnDecl>, mut pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Value> {
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         for ((name, value, at), param) in pairs.iter_mut().zip(&decl.params) {
             if let Some(ty) = &param.ty {
                 *value =

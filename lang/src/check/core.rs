@@ -17,14 +17,7 @@ impl Elab<'_> {
 
     /// Adds a term whose axes keep their order, or finds it.
     pub fn ordered_term(&mut self, op: Op, ty: Ty, span: Span) -> TermId {
-        let key = format!("{op:?} {ty:?}");
-        if let Some(id) = self.known.get(&key) {
-            return *id;
-        }
-        self.unit.terms.push(Term { op, ty, span });
-        let id = TermId::new(self.unit.terms.len() - 1);
-        self.known.insert(key, id);
-        id
+        self.known.find_or_add(&mut self.unit.terms, Term { op, ty, span })
     }
 
     pub fn ty(&self, id: TermId) -> &Ty {
@@ -85,10 +78,10 @@ impl Elab<'_> {
 
     /// The tensor with axes renamed (positions follow).
     pub fn rename(&mut self, t: &Tensor, names: &[(Axis, Axis)], span: Span) -> Tensor {
-        let names: Vec<_> = names.iter().filter(|(a, b)| a != b).copied().collect();
-        if names.is_empty() {
+        if names.iter().all(|(a, b)| a == b) {
             return t.clone();
         }
+        let names: Vec<_> = names.iter().filter(|(a, b)| a != b).copied().collect();
         let to = |a: Axis| names.iter().find(|(x, _)| *x == a).map_or(a, |(_, y)| *y);
         let ty = self.ty(t.id).clone();
         let at = names
@@ -117,8 +110,7 @@ impl Elab<'_> {
 
     /// Aligns positional axes of `b` with those of `a` by dim. Returns `b` renamed and the positions of the union.
     pub fn align(&mut self, a: &Tensor, b: &Tensor, spans: (Span, Span)) -> Check<(Tensor, Vec<Axis>)> {
-        let dims = |t: &Tensor| -> Vec<DimId> { t.axes.iter().map(|x| x.dim).collect() };
-        if dims(a) == dims(b) {
+        if a.axes.iter().map(|x| x.dim).eq(b.axes.iter().map(|x| x.dim)) {
             let names: Vec<_> = b.axes.iter().copied().zip(a.axes.iter().copied()).collect();
             let b = self.rename_apart(b, &names, spans.1);
             return Ok((b, a.axes.clone()));

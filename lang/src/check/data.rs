@@ -57,8 +57,12 @@ impl Items {
                     let value = self.field_expr(&f.value)?;
                     if whole && dims.is_empty() {
                         return fail(
-                            Diagnostic::error(Code::G0209, f.ty.span, "data with edges have no rows: a field names all its dims")
-                                .hint(format!("for example `{}: {}[node]`", f.name.name, f.ty.elem.name)),
+                            Diagnostic::error(
+                                Code::G0209,
+                                f.ty.span,
+                                "data with edges have no rows: a field names all its dims",
+                            )
+                            .hint(format!("for example `{}: {}[node]`", f.name.name, f.ty.elem.name)),
                         );
                     }
                     self.columns_fit(&f.value, &value, &dims[usize::from(whole)..])?;

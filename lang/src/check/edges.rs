@@ -91,9 +91,9 @@ impl Items {
             let found = if let ExprKind::Name { name, .. } = &*e.kind { self.dim_named(name) } else { None };
             match (found, &*e.kind) {
                 (Some(d), _) => Ok(d),
-                (None, ExprKind::Name { name, .. }) => fail(
-                    self.unknown(name, e.span).hint(format!("edges go from a dim to a dim: declare `dim {name}`")),
-                ),
+                (None, ExprKind::Name { name, .. }) => {
+                    fail(self.unknown(name, e.span).hint(format!("edges go from a dim to a dim: declare `dim {name}`")))
+                }
                 _ => fail(
                     Diagnostic::error(Code::G0301, e.span, "an end of edges is the name of a dim")
                         .hint("for example `edges cite: paper -> paper`"),
@@ -144,8 +144,12 @@ impl Items {
         found.map_or_else(
             || {
                 fail(
-                    Diagnostic::error(Code::G0301, e.span, "`loops` takes a dim and gives each of its elements an edge to itself")
-                        .hint("for example `cite + loops(paper)`"),
+                    Diagnostic::error(
+                        Code::G0301,
+                        e.span,
+                        "`loops` takes a dim and gives each of its elements an edge to itself",
+                    )
+                    .hint("for example `cite + loops(paper)`"),
                 )
             },
             Ok,
@@ -173,8 +177,12 @@ impl Items {
             if let DataStmt::Edges(e) = stmt {
                 let Some(value) = &e.value else {
                     return fail(
-                        Diagnostic::error(Code::G0404, e.span, format!("the edges `{}` come from nowhere", e.name.name))
-                            .hint(format!("name a file: `edges {} ... = file \"edges.npy\"`", e.name.name)),
+                        Diagnostic::error(
+                            Code::G0404,
+                            e.span,
+                            format!("the edges `{}` come from nowhere", e.name.name),
+                        )
+                        .hint(format!("name a file: `edges {} ... = file \"edges.npy\"`", e.name.name)),
                     );
                 };
                 let value = self.edge_source(value, e, &sets, fields)?;
@@ -228,7 +236,9 @@ impl Items {
                 if parts.len() != wanted {
                     let what = if typed { "source, target and type" } else { "source and target" };
                     let message = format!("{} columns are given for {what}", parts.len());
-                    return fail(Diagnostic::error(Code::G0404, e.span, message).hint(format!("{wanted} are needed: {what}")));
+                    return fail(
+                        Diagnostic::error(Code::G0404, e.span, message).hint(format!("{wanted} are needed: {what}")),
+                    );
                 }
                 EdgeExpr::Columns(parts.iter().map(|p| self.field_expr(p)).collect::<Check<_>>()?)
             }
@@ -260,8 +270,12 @@ impl Items {
             match end_named(&column.name) {
                 Some(End::Type) if !typed => {
                     return fail(
-                        Diagnostic::error(Code::G0404, column.span, format!("the edges `{}` have no types", decl.name.name))
-                            .hint("declare what they are of: `edges fact: node -> node by relation`"),
+                        Diagnostic::error(
+                            Code::G0404,
+                            column.span,
+                            format!("the edges `{}` have no types", decl.name.name),
+                        )
+                        .hint("declare what they are of: `edges fact: node -> node by relation`"),
                     );
                 }
                 None if column.name != "_" => {
@@ -272,7 +286,9 @@ impl Items {
                 }
                 end if end.is_some() && ends.contains(&end) => {
                     let message = format!("`{}` is named twice", column.name);
-                    return fail(Diagnostic::error(Code::G0102, column.span, message).hint("a column that is not read is `_`"));
+                    return fail(
+                        Diagnostic::error(Code::G0102, column.span, message).hint("a column that is not read is `_`"),
+                    );
                 }
                 end => ends.push(end),
             }
@@ -292,8 +308,12 @@ impl Items {
             ExprKind::Name { name, .. } => match sets.iter().position(|s| s.name == *name) {
                 Some(k) => Ok(EdgeExpr::Set(k)),
                 None => fail(
-                    Diagnostic::error(Code::G0105, e.span, format!("the data do not read the edges `{name}` before this"))
-                        .hint(format!("read them first: `edges {name} = file \"edges.npy\"`")),
+                    Diagnostic::error(
+                        Code::G0105,
+                        e.span,
+                        format!("the data do not read the edges `{name}` before this"),
+                    )
+                    .hint(format!("read them first: `edges {name} = file \"edges.npy\"`")),
                 ),
             },
             ExprKind::Binary(BinaryOp::Add, a, b) => {

@@ -35,13 +35,7 @@ impl Elab<'_> {
 
     /// The set of edges that a variable goes over: the one written, the one whose arrays it indexes, the one of its name,
     /// or the only one.
-    pub fn set_of(
-        &mut self,
-        edge: &Ident,
-        set: Option<&Ident>,
-        body: &[&Expr],
-        scope: &Rc<Scope>,
-    ) -> Check<EdgeSet> {
+    pub fn set_of(&mut self, edge: &Ident, set: Option<&Ident>, body: &[&Expr], scope: &Rc<Scope>) -> Check<EdgeSet> {
         if let Some(set) = set {
             return match self.items.edge_set(&set.name) {
                 Some(found) => Ok(found.clone()),
@@ -56,7 +50,8 @@ impl Elab<'_> {
             return match self.edges_over(*dim) {
                 Some(found) => Ok(found),
                 None => {
-                    let message = format!("`{}` is an index of `{}`, which are no edges", edge.name, self.dim_name(*dim));
+                    let message =
+                        format!("`{}` is an index of `{}`, which are no edges", edge.name, self.dim_name(*dim));
                     fail(self.no_set(message, edge.span, Code::G0210))
                 }
             };
@@ -77,7 +72,9 @@ impl Elab<'_> {
         let names: Vec<String> = self.sets_in_sight().into_iter().map(|e| e.name).collect();
         let d = Diagnostic::error(code, span, message);
         match names.first() {
-            Some(first) => d.hint(format!("write the set, `sum[e: {first} -> v](...)`; there are {}", names.join(", "))),
+            Some(first) => {
+                d.hint(format!("write the set, `sum[e: {first} -> v](...)`; there are {}", names.join(", ")))
+            }
             None => d.hint("declare edges: `edges cite: node -> node`"),
         }
     }
@@ -136,7 +133,10 @@ impl Elab<'_> {
             _ => fail(
                 Diagnostic::error(Code::G0105, span, format!("no data fill the edges `{}` here", set.name))
                     .label(set.span, "declared here")
-                    .hint(format!("read them in the data block of this program: `edges {} = file \"edges.npy\"`", set.name)),
+                    .hint(format!(
+                        "read them in the data block of this program: `edges {} = file \"edges.npy\"`",
+                        set.name
+                    )),
             ),
         }
     }
@@ -237,7 +237,10 @@ impl Elab<'_> {
         }
         let (Elem::Index(d), shown) = (self.elem(key), self.shown(to)) else { unreachable!("a key is an index") };
         let message = format!("the edges meet `{}`, and this is `{shown}`", self.dim_name(d));
-        fail(Diagnostic::error(Code::G0206, span, message).hint("`e -> v` are the edges that arrive at v, `e <- v` those that leave it"))
+        fail(
+            Diagnostic::error(Code::G0206, span, message)
+                .hint("`e -> v` are the edges that arrive at v, `e <- v` those that leave it"),
+        )
     }
 
     /// Inside an axis function along fibers, a variable that ranges over its index stays in the fiber.
@@ -253,6 +256,8 @@ impl Elab<'_> {
         let (key, node) = *self.fibers.get(&own)?;
         let span = self.unit.terms[key.index()].span;
         let key = self.rename(&Tensor { id: key, axes: vec![] }, &[(own, axis)], span);
+        // What goes over the new variable's range stays in the fiber too.
+        self.fibers.insert(axis, (key.id, node));
         let to = self.iota(node, span);
         Some(Along { key: key.id, to })
     }
@@ -340,7 +345,14 @@ impl Elab<'_> {
         self.taken(id, axis, index, span, &mut HashMap::new())
     }
 
-    fn taken(&mut self, id: TermId, axis: Axis, index: TermId, span: Span, done: &mut HashMap<TermId, TermId>) -> TermId {
+    fn taken(
+        &mut self,
+        id: TermId,
+        axis: Axis,
+        index: TermId,
+        span: Span,
+        done: &mut HashMap<TermId, TermId>,
+    ) -> TermId {
         let itself = matches!(self.unit.terms[index.index()].op, Op::Iota(to) if to == axis);
         if itself || !self.ty(id).axes.contains(&axis) {
             return id;

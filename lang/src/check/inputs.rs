@@ -49,7 +49,8 @@ impl Elab<'_> {
     /// A field of a data set without rows.
     pub fn whole_input(&mut self, data: usize, k: usize) -> Value {
         let field = &self.items.fields[data][k];
-        let (name, span, elem) = (format!("{}.{}", self.items.data[data].name.name, field.name), field.span, field.elem);
+        let (name, span, elem) =
+            (format!("{}.{}", self.items.data[data].name.name, field.name), field.span, field.elem);
         let mut axes: Vec<Axis> = Vec::new();
         for dim in &field.dims {
             let ix = axes.iter().filter(|a| a.dim == *dim).count() as u32;
@@ -78,7 +79,8 @@ impl Elab<'_> {
 
     /// `digits.image`, `digits.test.image`, `digits.test`.
     pub fn data_field(&mut self, k: usize, split: Option<&str>, field: &crate::ast::Ident) -> Check<Value> {
-        if split.is_none() && !self.items.is_whole(k) && (self.items.has_split(k, &field.name) || field.name == "train") {
+        if split.is_none() && !self.items.is_whole(k) && (self.items.has_split(k, &field.name) || field.name == "train")
+        {
             return Ok(Value::Data(k, Some(field.name.clone())));
         }
         let Some(f) = self.items.fields[k].iter().position(|f| f.name == field.name) else {

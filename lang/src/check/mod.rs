@@ -1,6 +1,7 @@
 //! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
+mod along;
 mod axis;
 mod builtin;
 mod call;
@@ -11,9 +12,11 @@ mod edges;
 mod every;
 mod expr;
 mod fiber;
+mod globals;
 mod index;
 mod inputs;
 mod items;
+mod known;
 mod names;
 mod net;
 mod point;
@@ -38,7 +41,7 @@ pub use program::{Checked, Options, check};
 use crate::diag::{Diagnostic, Span};
 use crate::program::{Axis, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use value::Scope;
 
@@ -87,7 +90,7 @@ struct Elab<'a> {
     mode: Mode,
     frames: Vec<Frame>,
     /// Terms by operation and type: the same equation is the same term.
-    known: HashMap<String, TermId>,
+    known: known::Known,
     /// What is evaluated (a definition or a loss), part of the names of random sites.
     pass: String,
     /// How often a site was passed in this evaluation.
@@ -99,6 +102,8 @@ struct Elab<'a> {
     /// Types of the data arguments at the first call of an instance.
     called: BTreeMap<String, Vec<(String, Ty)>>,
     globals: Rc<Scope>,
+    /// The scope around the library's declarations, which has none of the program's names.
+    library: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,
     /// First values.

@@ -9,10 +9,13 @@ use crate::ast::{
     Body, Expr, ExprKind, FnDecl, Ident, IndexItem, Init, NetDecl, RuleDecl, Stmt, TypeAxis, TypeExpr, VarDecl,
 };
 use crate::diag::{Code, Diagnostic};
+use std::collections::HashSet;
 
 /// The names in sight, innermost last.
 struct Names<'a> {
     items: &'a Items,
+    /// What the file and the library declare.
+    declared: HashSet<String>,
     known: Vec<String>,
     found: Vec<Diagnostic>,
     /// Inside an index: an unknown name is a variable that nothing binds.
@@ -21,7 +24,8 @@ struct Names<'a> {
 
 /// Unknown names in the program's own functions, nets and rules.
 pub fn unknown_names(items: &Items) -> Vec<Diagnostic> {
-    let mut names = Names { items, known: Vec::new(), found: Vec::new(), index: false };
+    let declared = items.names().into_iter().collect();
+    let mut names = Names { items, declared, known: Vec::new(), found: Vec::new(), index: false };
     for decl in items.fns.values().filter(|d| !items.is_library(d.name.span.file)) {
         names.function(decl);
     }
@@ -234,9 +238,8 @@ impl Names<'_> {
 
     fn name(&mut self, name: &str, e: &Expr) {
         const WORDS: [&str; 7] = ["pi", "π", "inf", "eps", "true", "false", "training"];
-        let declared = self.items.names();
         if self.known.iter().any(|k| k == name)
-            || declared.iter().any(|d| d == name)
+            || self.declared.contains(name)
             || WORDS.contains(&name)
             || builtin::builtin(name).is_some()
             || super::net::DISTRIBUTIONS.contains(&name)
@@ -244,7 +247,7 @@ impl Names<'_> {
             return;
         }
         let mut all: Vec<String> = self.known.clone();
-        all.extend(declared);
+        all.extend(self.items.names());
         all.extend(builtin::SCALAR.iter().map(|s| s.0.to_string()));
         all.extend(builtin::REDUCTIONS.iter().map(|s| s.0.to_string()));
         let d = Diagnostic::error(Code::G0101, e.span, format!("unknown name `{name}`"));

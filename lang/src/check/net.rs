@@ -71,7 +71,7 @@ impl Elab<'_> {
         span: Span,
     ) -> Check<(Value, Rc<Scope>)> {
         let decl = instance.net.decl.clone();
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         for (name, value) in &instance.net.statics {
             inner.set(name.as_str(), value.clone());
         }
@@ -363,7 +363,9 @@ impl Elab<'_> {
             }
             let t =
                 if elem == Elem::Real && elab.elem(&t) != Elem::Real { elab.map1(Fun::ToReal, &t, span) } else { t };
-            Ok(elab.spread(t.id, axes, span))
+            let id = elab.spread(t.id, axes, span);
+            // A name that was evaluated before stands for the value now.
+            Ok(elab.at_first(id))
         });
         self.active = active;
         result

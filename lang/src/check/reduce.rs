@@ -164,7 +164,8 @@ impl Elab<'_> {
             let iota = self.iota(*axis, span);
             inner.set(name, Value::Tensor(iota));
         }
-        let (value, guard, along) = self.within(&axes, |elab| {
+        let fibers = self.fibers.clone();
+        let found = self.within(&axes, |elab| {
             let (mut alongs, rest) = elab.alongs(items, &vars, guard, &inner, scope)?;
             let along = if alongs.is_empty() { None } else { Some(alongs.remove(0)) };
             let value = elab.eval(body, &inner)?;
@@ -185,7 +186,9 @@ impl Elab<'_> {
                 });
             }
             Ok((value, guard.map(|g| g.id), along))
-        })?;
+        });
+        self.fibers = fibers;
+        let (value, guard, along) = found?;
         if let Value::Tree(t) = &value {
             let t = t.clone();
             return self.leafwise(&t, std::slice::from_ref(&value), span, |elab, p| {
@@ -413,7 +416,7 @@ impl Elab<'_> {
     }
 
     /// What stands behind renamings, with its axes in the order of the positions.
-    fn unrenamed(&self, t: &Tensor) -> (crate::program::TermId, Vec<Axis>) {
+    pub fn unrenamed(&self, t: &Tensor) -> (crate::program::TermId, Vec<Axis>) {
         let (mut id, mut axes) = (t.id, t.axes.clone());
         while let Op::Read { of, at, otherwise: None } = &self.unit.terms[id.index()].op {
             let mut back = Vec::new();

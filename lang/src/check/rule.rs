@@ -71,7 +71,7 @@ impl Elab<'_> {
     ) -> Check<Tree> {
         let decl = rule.decl.clone();
         let name = &decl.name.name;
-        let scope = Scope::inside(&self.globals.clone());
+        let scope = Scope::inside(&self.home(decl.name.span));
         let args = if rule.args.is_empty() && !decl.params.is_empty() {
             let outer = scope.clone();
             self.pair(name, &decl.params, &[], rule.span, &outer)?.into_iter().map(|(n, v, _)| (n, v)).collect()

@@ -70,6 +70,11 @@ fn wrong_training() {
 }
 
 #[test]
+fn wrong_graphs() {
+    insta::assert_snapshot!(errors_of(include_str!("tests/graphs.gnt")));
+}
+
+#[test]
 fn wrong_data() {
     insta::assert_snapshot!(errors_of(include_str!("tests/data.gnt")));
 }

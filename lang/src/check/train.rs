@@ -8,7 +8,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{
     Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// One `minimize` line.
@@ -51,7 +51,7 @@ impl<'a> Elab<'a> {
             fibers: BTreeMap::new(),
             mode: Mode::default(),
             frames: vec![],
-            known: HashMap::new(),
+            known: Default::default(),
             faults: vec![],
             pass: String::new(),
             passed_sites: BTreeMap::new(),
@@ -59,6 +59,7 @@ impl<'a> Elab<'a> {
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
+            library: Rc::new(Scope::default()),
             sites: BTreeMap::new(),
             points: 0,
             first_params: vec![],

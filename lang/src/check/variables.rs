@@ -2,7 +2,7 @@
 
 use super::value::{Scope, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{Arg, Body, Expr, ExprKind, IndexItem, Stmt};
+use crate::ast::{Arg, BinaryOp, Body, Expr, ExprKind, IndexItem, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Axis, DimId, Elem};
 use std::collections::BTreeMap;
@@ -30,8 +30,12 @@ impl Elab<'_> {
                 },
                 IndexItem::Fiber { edge, .. } => {
                     return fail(
-                        Diagnostic::error(Code::G0104, edge.span, "an arrow belongs to a reduction or an axis function")
-                            .hint("for example `h[v] = sum[e -> v](m[e])`, `a[e] = softmax[e -> v](s[e])`"),
+                        Diagnostic::error(
+                            Code::G0104,
+                            edge.span,
+                            "an arrow belongs to a reduction or an axis function",
+                        )
+                        .hint("for example `h[v] = sum[e -> v](m[e])`, `a[e] = softmax[e -> v](s[e])`"),
                     );
                 }
                 IndexItem::Bind { var, .. } => return self.later(var.span, "this form of index variable"),
@@ -128,7 +132,8 @@ impl Elab<'_> {
         scope: &Rc<Scope>,
         found: &mut BTreeMap<String, DimId>,
     ) {
-        let ExprKind::Bracket(_, items, _) = &*f.kind else { return };
+        let ExprKind::Bracket(_, items, guard) = &*f.kind else { return };
+        guard.iter().for_each(|g| self.infer_equation(vars, g, scope, found));
         for item in items {
             if let IndexItem::Fiber { edge, set, node, arrives } = item
                 && vars.contains(&node.name)
@@ -150,10 +155,34 @@ impl Elab<'_> {
         }
     }
 
+    /// In `sum[v | graph_of[v] = g](...)`, `g` is of the dim whose indices `graph_of` holds.
+    fn infer_equation(&mut self, vars: &[String], g: &Expr, scope: &Rc<Scope>, found: &mut BTreeMap<String, DimId>) {
+        match &*g.kind {
+            ExprKind::Binary(BinaryOp::And, a, b) => {
+                self.infer_equation(vars, a, scope, found);
+                self.infer_equation(vars, b, scope, found);
+            }
+            ExprKind::Binary(BinaryOp::Eq, a, b) => {
+                for (array, var) in [(a, b), (b, a)] {
+                    if let (ExprKind::Bracket(base, ..), ExprKind::Name { name, .. }) = (&*array.kind, &*var.kind)
+                        && vars.contains(name)
+                        && let Some(Value::Tensor(t)) = self.quietly(base, scope)
+                        && let Elem::Index(d) = self.elem(&t)
+                    {
+                        found.entry(name.clone()).or_insert(d);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The scope of what `grad[u = e]` differentiates: `u` has the type of `e`.
     fn with_points(&mut self, f: &Expr, scope: &Rc<Scope>) -> Rc<Scope> {
         let inner = Scope::inside(scope);
-        if let ExprKind::Bracket(_, items, _) = &*f.kind {
+        if let ExprKind::Bracket(base, items, _) = &*f.kind
+            && matches!(&*base.kind, ExprKind::Name { name, .. } if name == "grad")
+        {
             for item in items {
                 if let IndexItem::Bind { var, dim: None, value: Some(e) } = item
                     && let Some(v) = self.quietly(e, scope)
@@ -169,11 +198,13 @@ impl Elab<'_> {
     pub fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Option<Value> {
         let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
         let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
+        let fibers = self.fibers.clone();
         let value = self.eval(e, scope).ok();
         self.frames = frames;
         self.passed_sites = passed;
         self.unit.names.truncate(names);
         self.active = active;
+        self.fibers = fibers;
         self.open = open;
         self.depth = depth;
         value

@@ -2,6 +2,7 @@
 
 use crate::diag::Span;
 use crate::ids;
+use std::hash::{Hash, Hasher};
 
 ids! {
     /// A dim of a unit.
@@ -89,7 +90,7 @@ pub enum Elem {
 }
 
 /// A term's type: element type and axes, in the order the user sees them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ty {
     /// Of one entry.
     pub elem: Elem,
@@ -213,6 +214,17 @@ pub enum At {
     Term(TermId),
 }
 
+/// A variable and the tangent along which it moves.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct Direction {
+    /// A `Param` or `Point`.
+    pub wrt: TermId,
+    /// Names of `wrt`'s axes in the tangent, in the order of `wrt`'s type. The tangent repeats along those it lacks.
+    pub axes: Vec<Axis>,
+    /// Real.
+    pub tangent: TermId,
+}
+
 /// The operations of the Program.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -290,6 +302,15 @@ pub enum Op {
         /// Axes along which both are independent copies.
         shared: Vec<Axis>,
     },
+    /// The directional derivative of `of`: how it changes as each direction's variable moves along its tangent, all at
+    /// once. Axes of a tangent that are not among the names of its variable's axes are independent directions, and
+    /// axes of the result; one that `of` has too belongs to both.
+    Along {
+        /// What is differentiated.
+        of: TermId,
+        /// What moves, and where to.
+        by: Vec<Direction>,
+    },
     /// The same value, with no gradient.
     Stop(TermId),
     /// `value` with a gradient by hand: the cotangent of `inputs[k]` is `back[k]`, a term in which the point
@@ -306,6 +327,34 @@ pub enum Op {
     },
     /// The report of a run, a scalar (only in checks and tasks).
     Run(RunId, String),
+}
+
+/// Constants are hashed by their bits; all else as it stands.
+impl Hash for Op {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        std::mem::discriminant(self).hash(h);
+        match self {
+            Op::Const(x) => x.to_bits().hash(h),
+            Op::Input(id) => id.hash(h),
+            Op::Param(id) => id.hash(h),
+            Op::State(id) => id.hash(h),
+            Op::Hyper(id) => id.hash(h),
+            Op::Step => {}
+            Op::Size(dim) => dim.hash(h),
+            Op::Iota(axis) => axis.hash(h),
+            Op::Map(fun, xs) => (fun, xs).hash(h),
+            Op::Reduce { red, axes, of, guard } => (red, axes, of, guard).hash(h),
+            Op::Fiber { red, over, of, at, key, guard } => (red, over, of, at, key, guard).hash(h),
+            Op::Read { of, at, otherwise } => (of, at, otherwise).hash(h),
+            Op::View(x) | Op::Stop(x) => x.hash(h),
+            Op::Random(dist, site) => (dist, site).hash(h),
+            Op::Point(x, point) => (x, point).hash(h),
+            Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
+            Op::Along { of, by } => (of, by).hash(h),
+            Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
+            Op::Run(run, name) => (run, name).hash(h),
+        }
+    }
 }
 
 ids! {

@@ -61,7 +61,8 @@ impl Maker<'_> {
             let list = self.make(&set.value, set, &lists)?;
             match self.sizes.get(set.dim) {
                 Some(n) if n != list.len() as u64 => {
-                    let message = format!("there are {} edges `{}`, but a field over them has {n} entries", list.len(), set.name);
+                    let message =
+                        format!("there are {} edges `{}`, but a field over them has {n} entries", list.len(), set.name);
                     return Err(Diagnostic::error(Code::G0502, set.span, message)
                         .hint("a field over edges has one entry an edge, in the order of the edges"));
                 }
@@ -136,8 +137,12 @@ impl Maker<'_> {
         let mut arrays = Vec::new();
         for (value, end) in columns.iter().zip([End::Src, End::Dst, End::Type]) {
             let leaf = field::leaf(value).filter(|_| field::leaves(value) == 1).ok_or_else(|| {
-                Diagnostic::error(Code::G0502, set.span, format!("an end of the edges `{}` reads no one column", set.name))
-                    .hint("for example `(column 0, column 1)`")
+                Diagnostic::error(
+                    Code::G0502,
+                    set.span,
+                    format!("an end of the edges `{}` reads no one column", set.name),
+                )
+                .hint("for example `(column 0, column 1)`")
             })?;
             let read = raw(leaf, self.folder).map_err(|e| e.at(set.span))?;
             let numbers = read.values.iter().map(|x| eval(value, *x)).collect::<Vec<f64>>();
@@ -145,7 +150,9 @@ impl Maker<'_> {
         }
         if arrays.iter().any(|a| a.len() != arrays[0].len()) {
             let message = format!("the columns of the edges `{}` have different lengths", set.name);
-            return Err(Diagnostic::error(Code::G0502, set.span, message).hint("each edge has one entry in every column"));
+            return Err(
+                Diagnostic::error(Code::G0502, set.span, message).hint("each edge has one entry in every column")
+            );
         }
         Ok(List::of(arrays))
     }
@@ -155,7 +162,13 @@ impl Maker<'_> {
         let read = raw(from, self.folder).map_err(|e| e.at(set.span))?;
         let width = read.shape.get(1).copied().unwrap_or(1);
         if read.shape.len() != 2 || width != ends.len() {
-            let message = format!("`{}` has the shape {:?}, and the edges `{}` are read from {} columns", read.file(), read.shape, set.name, ends.len());
+            let message = format!(
+                "`{}` has the shape {:?}, and the edges `{}` are read from {} columns",
+                read.file(),
+                read.shape,
+                set.name,
+                ends.len()
+            );
             return Err(Diagnostic::error(Code::G0502, set.span, message)
                 .hint("say what each column is: `file \"edges.npy\" as src, dst, _`"));
         }

@@ -86,7 +86,10 @@ pub fn raw(leaf: &FieldExpr, folder: &mut Folder) -> Result<Raw, Fault> {
 fn sparse(indices: &str, values: Option<&str>, folder: &mut Folder) -> Result<Raw, Fault> {
     let list = raw(&FieldExpr::File(indices.to_string()), folder)?;
     let [count, rank] = list.shape[..] else {
-        let message = format!("`{}` has the shape {:?}; the indices of a sparse array are `[entries, dims]`", list.file, list.shape);
+        let message = format!(
+            "`{}` has the shape {:?}; the indices of a sparse array are `[entries, dims]`",
+            list.file, list.shape
+        );
         return Err(Fault::new(Code::G0502, message));
     };
     if let Some(k) = list.values.iter().position(|x| *x < 0.0 || x.fract() != 0.0) {
@@ -101,7 +104,8 @@ fn sparse(indices: &str, values: Option<&str>, folder: &mut Folder) -> Result<Ra
         Some(name) => {
             let read = raw(&FieldExpr::File(name.to_string()), folder)?;
             if read.values.len() != count {
-                let message = format!("`{}` lists {count} entries, `{}` has {} values", list.file, read.file, read.values.len());
+                let message =
+                    format!("`{}` lists {count} entries, `{}` has {} values", list.file, read.file, read.values.len());
                 return Err(Fault::new(Code::G0502, message));
             }
             read.values
@@ -171,8 +175,10 @@ fn bind(field: &Field, raw: &Raw, dims: &[Dim], sizes: &mut Sizes) -> Result<(),
             format!("{}{size}", dims[d.index()].name)
         });
         let names = each.collect::<Vec<_>>().join(", ");
-        let message =
-            format!("field `{}` is declared over [{names}], but `{}` has the shape {:?}", field.name, raw.file, raw.shape);
+        let message = format!(
+            "field `{}` is declared over [{names}], but `{}` has the shape {:?}",
+            field.name, raw.file, raw.shape
+        );
         Err(Fault::new(Code::G0502, message).hint("change the dims or what is read"))
     };
     // One dim takes a column as well as a flat array.

@@ -2,6 +2,8 @@
 //! Law: what is measured is what a user gets, the library's own path from source to trained network; data that a
 //! measurement needs and no example has are noise, written to a temporary folder that is removed at the end.
 
+mod large;
+
 use super::args::BenchArgs;
 use gannet::lang::diag::{Code, Diagnostic};
 use gannet::runtime::session::Session;
@@ -13,11 +15,11 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-const MLP: &str = include_str!("../../bench/mlp.gnt");
-const ADAM: &str = include_str!("../../bench/adam.gnt");
-const DIGITS: &str = include_str!("../../examples/digits_mlp.gnt");
-const DIGITS_DATA: &[u8] = include_bytes!("../../examples/data/digits.csv");
-const FASHION: &str = include_str!("../../examples/fashion_mnist.gnt");
+const MLP: &str = include_str!("../../../bench/mlp.gnt");
+const ADAM: &str = include_str!("../../../bench/adam.gnt");
+const DIGITS: &str = include_str!("../../../examples/digits_mlp.gnt");
+const DIGITS_DATA: &[u8] = include_bytes!("../../../examples/data/digits.csv");
+const FASHION: &str = include_str!("../../../examples/fashion_mnist.gnt");
 
 /// Steps before a step's time counts: caches fill, pages are mapped, threads wake.
 const WARM: usize = 50;
@@ -63,8 +65,8 @@ impl Measure {
 /// A workload: its name and what measures it.
 type Workload = (&'static str, fn(&Bench) -> Result<Vec<Measure>, Error>);
 
-const WORKLOADS: [Workload; 5] =
-    [("compile", compile), ("mlp", mlp), ("adam", adam), ("digits", digits), ("fashion", fashion)];
+const WORKLOADS: [Workload; 6] =
+    [("check", check), ("compile", compile), ("mlp", mlp), ("adam", adam), ("digits", digits), ("fashion", fashion)];
 
 /// What all workloads share.
 struct Bench {
@@ -99,6 +101,22 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names, types and shapes of a file of a thousand lines, from its text.
+fn check(bench: &Bench) -> Result<Vec<Measure>, Error> {
+    const TIMES: usize = 20;
+    let text = large::source();
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let start = Instant::now();
+        bench.model("bench/large.gnt", &text)?;
+        times.push(milliseconds(start));
+    }
+    Ok(vec![
+        Measure::single("check", "lines of the file", text.lines().count() as f64, "lines"),
+        Measure::of("check", "names, types and shapes of that file", times, "ms"),
+    ])
 }
 
 /// From source text to a training step that could run at once: check, every stage, machine code, memory.
