@@ -3,7 +3,8 @@
 
 mod repeat;
 
-use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Red, Tables, neutral};
+use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Tables};
+use crate::reductions::Over;
 use gannet_lang::print_program::needed;
 use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, Hyper, TermId, Ty, Unit};
 use smallvec::SmallVec;
@@ -77,7 +78,11 @@ impl Build<'_> {
             }
             p::Op::Reduce { red, axes, of, guard } => {
                 let (of, guard) = (self.at(*of), guard.map(|t| self.at(t)));
-                self.reduce(*red, axes, of, guard)
+                Over { axes, fiber: None }.reduce(&mut self.graph, *red, of, guard)
+            }
+            p::Op::Fiber { red, over, of, at, key, guard } => {
+                let (of, key, guard) = (self.at(*of), self.at(*key), guard.map(|t| self.at(t)));
+                Over { axes: over, fiber: Some((*at, key)) }.reduce(&mut self.graph, *red, of, guard)
             }
             p::Op::Read { of, at, otherwise } => self.read(*of, at, *otherwise),
             p::Op::View(x) => self.at(*x),
@@ -176,88 +181,5 @@ impl Build<'_> {
             std::iter::once(of).chain(by.iter().map(|d| d.wrt)).chain(by.iter().map(|d| d.tangent)).collect();
         let args = self.all(&terms);
         self.graph.add(Op::Along(names), args)
-    }
-
-    fn reduce(&mut self, red: p::Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
-        match red {
-            p::Red::Sum => self.fold(Red::Sum, axes, x, guard),
-            p::Red::Prod => {
-                let x = self.graph.to_real(x);
-                self.fold(Red::Prod, axes, x, guard)
-            }
-            p::Red::Max => self.fold(Red::Max, axes, x, guard),
-            p::Red::Min => self.fold(Red::Min, axes, x, guard),
-            p::Red::Any => self.fold(Red::Any, axes, x, guard),
-            p::Red::All => self.fold(Red::All, axes, x, guard),
-            p::Red::ArgMax => self.fold(Red::ArgMax, axes, x, guard),
-            p::Red::ArgMin => self.fold(Red::ArgMin, axes, x, guard),
-            p::Red::Count => {
-                let mut what = self.graph.to_real(x);
-                if let Some(g) = guard {
-                    what = self.graph.to_real(g);
-                }
-                self.fold(Red::Sum, axes, what, None)
-            }
-            p::Red::Mean => self.mean(axes, x, guard),
-            p::Red::Var => {
-                let mean = self.mean(axes, x, guard);
-                let x = self.graph.to_real(x);
-                let away = self.graph.map2(Fun::Sub, x, mean);
-                let square = self.graph.mul_all(&[away, away]);
-                self.mean(axes, square, guard)
-            }
-            p::Red::LogSumExp => self.logsumexp(axes, x, guard),
-        }
-    }
-
-    /// A reduction where entries that the guard leaves out hold the neutral element.
-    fn fold(&mut self, red: Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
-        let x = match guard {
-            None => x,
-            Some(g) => {
-                let none = match self.graph.ty(x).elem {
-                    Elem::Real => self.graph.num(neutral(red)),
-                    Elem::Bool => self.graph.add(Op::Const(crate::graph::Num::new(neutral(red)), Elem::Bool), []),
-                    _ if red == Red::Sum => self.graph.int(0),
-                    _ => self.graph.int(if neutral(red) > 0.0 { i64::from(i32::MAX) } else { i64::from(i32::MIN) }),
-                };
-                self.graph.select(g, x, none)
-            }
-        };
-        self.graph.reduce(red, axes, x)
-    }
-
-    /// The sum over the number of entries; of nothing it is 0.
-    fn mean(&mut self, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
-        let x = self.graph.to_real(x);
-        let sum = self.fold(Red::Sum, axes, x, guard);
-        let count = match guard {
-            None => self.graph.count(axes),
-            Some(g) => {
-                let ones = self.graph.to_real(g);
-                self.fold(Red::Sum, axes, ones, None)
-            }
-        };
-        if self.graph.as_num(count).is_some_and(|n| n > 0.0) {
-            return self.graph.map2(Fun::Div, sum, count);
-        }
-        let one = self.graph.num(1.0);
-        let count = self.graph.map2(Fun::Max, count, one);
-        self.graph.map2(Fun::Div, sum, count)
-    }
-
-    /// Shifted by the largest entry, through which no gradient flows; -inf over nothing.
-    fn logsumexp(&mut self, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {
-        let x = self.graph.to_real(x);
-        let max = self.fold(Red::Max, axes, x, guard);
-        let max = self.graph.add(Op::Stop, [max]);
-        let finite = self.graph.map1(Fun::IsFinite, max);
-        let zero = self.graph.num(0.0);
-        let shift = self.graph.select(finite, max, zero);
-        let away = self.graph.map2(Fun::Sub, x, shift);
-        let exp = self.graph.map1(Fun::Exp, away);
-        let sum = self.fold(Red::Sum, axes, exp, guard);
-        let log = self.graph.map1(Fun::Log, sum);
-        self.graph.add_all(&[log, shift])
     }
 }

@@ -12,6 +12,7 @@ pub mod library;
 pub mod pass;
 pub mod philox;
 pub mod plan;
+mod reductions;
 pub mod scalar;
 
 pub use pass::{CompileOptions, Stages, plan_of, stages_of};

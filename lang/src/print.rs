@@ -62,6 +62,7 @@ impl Out {
                 self.line(format_args!("use {path}{names}"));
             }
             Item::Let(equation) => self.line(equation),
+            Item::Edges(d) => self.line(d),
         }
     }
 
@@ -77,6 +78,7 @@ impl Out {
             DataStmt::SplitFrom { name, fields, .. } => self.block(format_args!("split {name}"), |out| {
                 fields.iter().for_each(|(name, value)| out.line(format_args!("{name} = {value}")))
             }),
+            DataStmt::Edges(d) => self.line(d),
             DataStmt::Stmt(stmt) => self.stmt(stmt),
         }
     }
@@ -379,6 +381,20 @@ impl Display for Arg {
     }
 }
 
+impl Display for EdgesDecl {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        write!(f, "edges {}", self.name)?;
+        if let Some((src, dst)) = &self.ends {
+            write!(f, ": {src} -> {dst}{}", Opt(" by ", &self.by, ""))?;
+        }
+        write!(f, "{}", Opt(" = ", &self.value, ""))?;
+        for (k, column) in self.columns.iter().enumerate() {
+            write!(f, "{}{column}", if k == 0 { " as " } else { ", " })?;
+        }
+        write!(f, "{}", Opt(" where ", &self.condition, ""))
+    }
+}
+
 impl Display for IndexItem {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         match self {
@@ -386,8 +402,8 @@ impl Display for IndexItem {
             IndexItem::Bind { var, dim, value } => write!(f, "{var}{}{}", Opt(": ", dim, ""), Opt(" = ", value, "")),
             IndexItem::Rest(_) => f.write_str(".."),
             IndexItem::Range(from, to, _) => write!(f, "{}..{}", Opt("", from, ""), Opt("", to, "")),
-            IndexItem::Fiber { edge, node, arrives } => {
-                write!(f, "{edge} {} {node}", if *arrives { "->" } else { "<-" })
+            IndexItem::Fiber { edge, set, node, arrives } => {
+                write!(f, "{edge}{} {} {node}", Opt(": ", set, ""), if *arrives { "->" } else { "<-" })
             }
         }
     }

@@ -76,6 +76,7 @@ pub fn operands(op: &Op) -> Vec<TermId> {
     match op {
         Op::Map(_, args) | Op::Library(_, args) => args.clone(),
         Op::Reduce { of, guard, .. } => std::iter::once(*of).chain(*guard).collect(),
+        Op::Fiber { of, key, guard, .. } => [*of, *key].into_iter().chain(*guard).collect(),
         Op::Read { of, at, otherwise } => {
             let indices = at.iter().filter_map(|(_, a)| if let At::Term(t) = a { Some(*t) } else { None });
             std::iter::once(*of).chain(indices).chain(*otherwise).collect()
@@ -177,6 +178,11 @@ fn op(op: &Op, unit: &Unit) -> String {
         Op::Reduce { red, axes: over, of, guard } => {
             let guard = guard.map(|g| format!(" | {g}")).unwrap_or_default();
             format!("{}[{}{guard}]({of})", format!("{red:?}").to_lowercase(), axes(over, unit))
+        }
+        Op::Fiber { red, over, of, at, key, guard } => {
+            let guard = guard.map(|g| format!(", {g}")).unwrap_or_default();
+            let red = format!("{red:?}").to_lowercase();
+            format!("{red}[{} | {key} = {}{guard}]({of})", axes(over, unit), axis(*at, unit))
         }
         Op::Read { of, at, otherwise } => {
             let at: Vec<String> =

@@ -42,6 +42,27 @@ pub enum Item {
     Use(UseDecl),
     /// A top-level equation, visible everywhere: `tau = 2 * pi`.
     Let(Let),
+    /// `edges fact: node -> node by relation`, `edges back = reverse(fact)`.
+    Edges(EdgesDecl),
+}
+
+/// A set of edges: an index set with an index array for each end.
+#[derive(Clone, Debug)]
+pub struct EdgesDecl {
+    /// Its name, which is also the dim of the edges.
+    pub name: Ident,
+    /// The dims of sources and targets; `None`: those of what it is made from.
+    pub ends: Option<(Expr, Expr)>,
+    /// `by relation`: the dim of the edges' types.
+    pub by: Option<Expr>,
+    /// Where it comes from: a file, columns, a tuple of columns, or other edges.
+    pub value: Option<Expr>,
+    /// `as src, type, dst`: what the columns of the file are.
+    pub columns: Vec<Ident>,
+    /// `where w > 0`: only edges for which this holds.
+    pub condition: Option<Expr>,
+    /// The whole declaration.
+    pub span: Span,
 }
 
 /// One declared dim.
@@ -102,6 +123,8 @@ pub enum DataStmt {
         /// The whole block.
         span: Span,
     },
+    /// `edges cite: node -> node = file "edges.npy"`.
+    Edges(EdgesDecl),
     /// A definition or a draw of synthetic data: `x ~ normal[n, d]`, `y = f(x)`.
     Stmt(Stmt),
 }

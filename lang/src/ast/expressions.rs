@@ -233,6 +233,8 @@ pub enum IndexItem {
     Fiber {
         /// The edge variable.
         edge: Ident,
+        /// `e: cite -> v`: the set of edges that it goes over.
+        set: Option<Ident>,
         /// The node variable.
         node: Ident,
         /// `->`?

@@ -8,6 +8,19 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Axis, Fun, Op};
 use std::rc::Rc;
 
+/// What an axis function along fibers goes over.
+struct FiberItem<'e> {
+    var: crate::ast::Ident,
+    axis: Axis,
+    /// Is the variable bound outside the call?
+    active: bool,
+    /// The name for the index that all of a fiber share.
+    node: crate::ast::Ident,
+    arrives: bool,
+    /// The index array, where it is no end of edges.
+    equation: Option<&'e Expr>,
+}
+
 impl Elab<'_> {
     /// `softmax[class](logits)`: the function's axis is bound to a dim or an index variable; its arguments become
     /// functions of the index.
@@ -29,6 +42,9 @@ impl Elab<'_> {
                 items.len()
             );
             return fail(Diagnostic::error(Code::G0301, span, message));
+        }
+        if guard.is_some() || matches!(items[0], IndexItem::Fiber { .. }) {
+            return self.axis_function_along(decl, &items[0], guard, args, span, scope);
         }
         let IndexItem::Expr(item) = &items[0] else {
             return self.later(span, "this form of axis");
@@ -81,6 +97,112 @@ impl Elab<'_> {
         let v = known.expect("a variable was handled above");
         let dim = self.index_dim(&v, item.span)?;
         self.run_axis_fn(decl, pairs, None, dim, span)
+    }
+
+    /// `softmax[e -> v](score[e])`, `softmax[v | graph_of[v] = g](s[v])`: within each fiber. What keeps the variable has a
+    /// value for each entry; what uses it up has one for the fiber that is asked for.
+    fn axis_function_along(
+        &mut self,
+        decl: &Rc<FnDecl>,
+        item: &IndexItem,
+        guard: Option<&Expr>,
+        args: &[Arg],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Value> {
+        let fiber = self.fiber_item(item, guard, args, span, scope)?;
+        let inner = Scope::inside(scope);
+        let (name, axis, active) = (&fiber.var.name, fiber.axis, fiber.active);
+        let iota = self.iota(axis, span);
+        inner.set(name, Value::Tensor(iota));
+        let extra: &[Axis] = if active { &[] } else { std::slice::from_ref(&axis) };
+        let (key, pairs) = self.within(extra, |elab| {
+            let key = match fiber.equation {
+                Some(e) => elab.eval_tensor(e, &inner)?,
+                None => elab.arrow_key(axis, fiber.arrives, fiber.var.span)?,
+            };
+            inner.set(&fiber.node.name, Value::Tensor(key.clone()));
+            Ok((key, elab.pair(&decl.name.name, &decl.params, args, span, &inner)?))
+        })?;
+        let crate::program::Elem::Index(dim) = self.elem(&key) else {
+            let d = Diagnostic::error(Code::G0205, fiber.var.span, "a fiber belongs to an index array");
+            return fail(d.hint("for example `softmax[v | graph_of[v] = g](s[v])`"));
+        };
+        let mut taken: Vec<Axis> = self.ty(key.id).axes.clone();
+        for (_, v, _) in &pairs {
+            if let Value::Tensor(t) = v {
+                taken.extend(self.ty(t.id).axes.iter().copied());
+            }
+        }
+        let node = self.fresh_axis(dim, &taken);
+        let before = self.fibers.insert(axis, (key.id, node));
+        let value = self.within(&[node], |elab| elab.run_axis_fn(decl, pairs, Some(axis), axis.dim, span));
+        match before {
+            Some(before) => self.fibers.insert(axis, before),
+            None => self.fibers.remove(&axis),
+        };
+        let Value::Tensor(t) = value? else { unreachable!("an axis function gives a tensor") };
+        let keeps = self.ty(t.id).axes.contains(&axis);
+        let to = match (keeps || active, scope.get(&fiber.node.name)) {
+            (true, _) => key,
+            (false, Some(Value::Tensor(to))) => to,
+            (false, _) => return fail(super::fiber::unbound_node(&fiber.node)),
+        };
+        let id = self.taken_at(t.id, node, to.id, span);
+        let place = Expr { kind: Box::new(ExprKind::Name { name: name.clone(), primed: false }), span: fiber.var.span };
+        self.used_up(Value::Tensor(Tensor { id, axes: t.axes }), axis, active, &place)
+    }
+
+    /// The variable of an axis function along fibers, and what says to which fiber it belongs.
+    fn fiber_item<'e>(
+        &mut self,
+        item: &'e IndexItem,
+        guard: Option<&'e Expr>,
+        args: &[Arg],
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<FiberItem<'e>> {
+        let joined = Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
+        let bound = |elab: &Self, name: &str| match scope.get(name) {
+            Some(Value::Tensor(t)) => match elab.unit.terms[t.id.index()].op {
+                Op::Iota(axis) if t.axes.is_empty() => Some(axis),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (item, guard) {
+            (IndexItem::Fiber { edge, set, node, arrives }, None) => {
+                let (axis, active) = match bound(self, &edge.name) {
+                    Some(axis) if self.edges_over(axis.dim).is_some() => (axis, true),
+                    _ => {
+                        let set = self.set_of(edge, set.as_ref(), &[&joined], scope)?;
+                        (self.fresh_axis(set.dim, &[]), false)
+                    }
+                };
+                Ok(FiberItem { var: edge.clone(), axis, active, node: node.clone(), arrives: *arrives, equation: None })
+            }
+            (IndexItem::Expr(e), Some(g)) => {
+                let (ExprKind::Name { name, .. }, ExprKind::Binary(crate::ast::BinaryOp::Eq, key, to)) =
+                    (&*e.kind, &*g.kind)
+                else {
+                    return self.later(g.span, "this guard of an axis function");
+                };
+                let ExprKind::Name { name: node, .. } = &*to.kind else {
+                    return self.later(to.span, "a fiber of an expression");
+                };
+                let (axis, active) = match bound(self, name) {
+                    Some(axis) => (axis, true),
+                    None => {
+                        let both = Expr { kind: Box::new(ExprKind::Tuple(vec![key.clone(), joined])), span };
+                        (self.bind_vars(std::slice::from_ref(item), &[&both], scope)?[0].1, false)
+                    }
+                };
+                let var = crate::ast::Ident { name: name.clone(), span: e.span };
+                let node = crate::ast::Ident { name: node.clone(), span: to.span };
+                Ok(FiberItem { var, axis, active, node, arrives: true, equation: Some(key) })
+            }
+            _ => self.later(span, "this form of axis"),
+        }
     }
 
     /// A variable that the call itself binds must not be left in the value.
@@ -216,6 +338,11 @@ impl Elab<'_> {
         taken.push(over);
         let index = self.fresh_axis(dim, &taken);
         self.active.retain(|a| *a != over);
+        // Along a fiber, the index inside stays in it.
+        if let Some((key, node)) = self.fibers.get(&over).copied() {
+            let key = self.rename(&Tensor { id: key, axes: vec![] }, &[(over, index)], span);
+            self.fibers.insert(index, (key.id, node));
+        }
         let iota = self.iota(index, span);
         inner.set(&decl.axes[0].name, Value::Tensor(iota));
         let guards = self.guards.len();
@@ -228,10 +355,18 @@ impl Elab<'_> {
             self.within(&[index], |elab| elab.body(&decl.body, &inner)).map_err(|d| called(d, span, &decl.name.name));
         self.active.extend(hidden);
         self.guards.truncate(guards);
+        let along = self.fibers.remove(&index).is_some();
         let value = value?;
         let t = self.tensor(&value, span)?;
         let has = self.ty(t.id).axes.contains(&index);
-        let t = if has { self.rename(&t, &[(index, over)], span) } else { t };
+        let t = match (has, along) {
+            (true, true) => {
+                let outside = self.iota(over, span);
+                Tensor { id: self.taken_at(t.id, index, outside.id, span), axes: t.axes }
+            }
+            (true, false) => self.rename(&t, &[(index, over)], span),
+            (false, _) => t,
+        };
         let mut axes: Vec<Axis> =
             order.iter().copied().filter(|a| t.axes.contains(a) || (*a == over && has && variable.is_none())).collect();
         axes.extend(t.axes.iter().copied().filter(|a| !axes.contains(a)).collect::<Vec<_>>());

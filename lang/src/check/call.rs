@@ -304,6 +304,9 @@ impl Elab<'_> {
         if let Some(found) = self.loop_field(&v, &field.name) {
             return Ok(found);
         }
+        if let Some(end) = self.edge_field(&v, field, span) {
+            return end;
+        }
         match v {
             Value::Tensor(t) if field.name == "T" => {
                 if t.axes.len() != 2 {

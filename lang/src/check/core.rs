@@ -193,6 +193,8 @@ impl Elab<'_> {
             Red::Mean | Red::Var | Red::LogSumExp | Red::Count => Elem::Real,
             Red::Any | Red::All => Elem::Bool,
             Red::Sum | Red::Prod => Elem::Real,
+            // Where the guard lets nothing through, it is no index.
+            Red::Max | Red::Min if guard.is_some() && matches!(ty.elem, Elem::Index(_)) => Elem::Int,
             Red::Max | Red::Min => ty.elem,
         };
         let op = Op::Reduce { red, axes: over.to_vec(), of: t.id, guard };

@@ -4,13 +4,19 @@ use super::builtin::SCALAR;
 use super::items::Items;
 use super::{Check, fail};
 use crate::ast::{BinaryOp, DataDecl, DataStmt, Expr, ExprKind, TypeAxis, TypeExpr, UnaryOp};
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{Data, Dim, DimId, Elem, Field, FieldExpr, Fun, Size, Split};
+
+/// Finds what a name in a field's expression is.
+type Lookup<'l> = dyn Fn(&str, Span) -> Check<FieldExpr> + 'l;
 
 impl Items {
     /// Checks all data blocks; fields are kept for name resolution.
     pub fn check_data(&mut self) -> Result<Vec<Data>, Diagnostics> {
         let (mut out, mut faults) = (Vec::new(), Vec::new());
+        if let Err(d) = self.declare_edges() {
+            return Err(Diagnostics(vec![*d]));
+        }
         for decl in self.data.clone() {
             match self.data_set(&decl) {
                 Ok(data) => {
@@ -29,6 +35,7 @@ impl Items {
     fn data_set(&mut self, decl: &DataDecl) -> Check<Data> {
         let mut fields: Vec<Field> = Vec::new();
         let mut splits = Vec::new();
+        let whole = decl.body.iter().any(|s| matches!(s, DataStmt::Edges(_)));
         let Some((source, _)) = &decl.source else {
             return fail(Diagnostic::error(Code::G0306, decl.span, "synthetic data cannot be compiled yet")
                 .hint("draw them in the train block, `x ~ normal[n, d]`, or read a file: `data name from \"file.csv\" { ... }`"));
@@ -48,8 +55,25 @@ impl Items {
                     }
                     let (elem, dims) = self.field_type(&f.ty)?;
                     let value = self.field_expr(&f.value)?;
-                    self.columns_fit(&f.value, &value, &dims)?;
+                    if whole && dims.is_empty() {
+                        return fail(
+                            Diagnostic::error(
+                                Code::G0209,
+                                f.ty.span,
+                                "data with edges have no rows: a field names all its dims",
+                            )
+                            .hint(format!("for example `{}: {}[node]`", f.name.name, f.ty.elem.name)),
+                        );
+                    }
+                    self.columns_fit(&f.value, &value, &dims[usize::from(whole)..])?;
                     fields.push(Field { name: f.name.name.clone(), elem, dims, value, span: f.name.span });
+                }
+                DataStmt::Edges(_) => {}
+                DataStmt::Split { span, .. } | DataStmt::SplitFrom { span, .. } if whole => {
+                    return fail(
+                        Diagnostic::error(Code::G0404, *span, "data with edges have no rows that could be split")
+                            .hint("declare which nodes are seen, `seen: bool[node] = file \"split.npy\" == 1`, and train on these: `mean[v | seen[v]](loss[v])`"),
+                    );
                 }
                 DataStmt::Split { name, part, span } => {
                     if !(0.0..1.0).contains(part) || *part == 0.0 {
@@ -100,13 +124,15 @@ impl Items {
                 }
             }
         }
+        let edges = if whole { self.data_edges(decl, &mut fields)? } else { Vec::new() };
         if fields.is_empty() {
             return fail(
                 Diagnostic::error(Code::G0404, decl.span, format!("the data `{}` declare no field", decl.name.name))
                     .hint("for example `x: real = column 0`"),
             );
         }
-        Ok(Data { name: decl.name.name.clone(), source: Some(source.clone()), fields, splits, span: decl.name.span })
+        let (name, source) = (decl.name.name.clone(), Some(source.clone()));
+        Ok(Data { name, source, whole, edges, fields, splits, span: decl.name.span })
     }
 
     fn split_once(&self, splits: &[Split], name: &crate::ast::Ident) -> Check<()> {
@@ -197,9 +223,16 @@ impl Items {
         DimId::new(self.dims.len() - 1)
     }
 
-    fn field_expr(&self, e: &Expr) -> Check<FieldExpr> {
+    /// Where a field's values come from.
+    pub fn field_expr(&self, e: &Expr) -> Check<FieldExpr> {
+        self.field_expr_with(e, &|name, span| fail(self.unknown(name, span)))
+    }
+
+    /// As `field_expr`; `lookup` finds names that are no numbers.
+    pub fn field_expr_with(&self, e: &Expr, lookup: &Lookup) -> Check<FieldExpr> {
         let map = |fun, args: Vec<&Expr>| -> Check<FieldExpr> {
-            Ok(FieldExpr::Map(fun, args.into_iter().map(|a| self.field_expr(a)).collect::<Check<_>>()?))
+            let args = args.into_iter().map(|a| self.field_expr_with(a, lookup));
+            Ok(FieldExpr::Map(fun, args.collect::<Check<_>>()?))
         };
         let count = |e: &Expr| -> Check<usize> {
             let n = self.number(e)?;
@@ -229,7 +262,14 @@ impl Items {
             },
             ExprKind::FileRef(name) => Ok(FieldExpr::File(name.clone())),
             ExprKind::Number(n) => Ok(FieldExpr::Number(*n)),
-            ExprKind::Name { .. } => Ok(FieldExpr::Number(self.number(e)?)),
+            ExprKind::Name { name, .. } => match self.number(e) {
+                Ok(n) => Ok(FieldExpr::Number(n)),
+                Err(_) => lookup(name, e.span),
+            },
+            ExprKind::Field(base, field) => match &*base.kind {
+                ExprKind::Name { name, .. } => lookup(&format!("{name}.{}", field.name), e.span),
+                _ => fail(self.no_field_expr(e)),
+            },
             ExprKind::Unary(UnaryOp::Neg, x) => map(Fun::Neg, vec![x]),
             ExprKind::Binary(op, a, b) => {
                 let fun = match op {
@@ -246,11 +286,14 @@ impl Items {
                     BinaryOp::Ge => Fun::Ge,
                     BinaryOp::Eq => Fun::Eq,
                     BinaryOp::Ne => Fun::Ne,
+                    BinaryOp::And => Fun::And,
+                    BinaryOp::Or => Fun::Or,
                     _ => return fail(self.no_field_expr(e)),
                 };
                 map(fun, vec![a, b])
             }
             ExprKind::Call(f, args) => match &*f.kind {
+                ExprKind::Name { name, .. } if name == "sparse" => self.sparse(args, e),
                 ExprKind::Name { name, .. } => match SCALAR.iter().find(|s| s.0 == name && s.2 == args.len()) {
                     Some((_, fun, _)) => map(*fun, args.iter().map(|a| &a.value).collect()),
                     None => fail(self.no_field_expr(e)),
@@ -258,6 +301,22 @@ impl Items {
                 _ => fail(self.no_field_expr(e)),
             },
             _ => fail(self.no_field_expr(e)),
+        }
+    }
+
+    /// `sparse(file "coo.npy")`, `sparse(file "coo.npy", file "values.npy")`.
+    fn sparse(&self, args: &[crate::ast::Arg], e: &Expr) -> Check<FieldExpr> {
+        let files: Vec<Option<String>> = args
+            .iter()
+            .map(|a| if let ExprKind::FileRef(name) = &*a.value.kind { Some(name.clone()) } else { None })
+            .collect();
+        match &files[..] {
+            [Some(indices)] => Ok(FieldExpr::Sparse(indices.clone(), None)),
+            [Some(indices), Some(values)] => Ok(FieldExpr::Sparse(indices.clone(), Some(values.clone()))),
+            _ => fail(
+                Diagnostic::error(Code::G0301, e.span, "`sparse` takes a file of indices and perhaps one of values")
+                    .hint("for example `x: real[node, word] = sparse(file \"coo.npy\")`"),
+            ),
         }
     }
 
@@ -272,7 +331,12 @@ fn width(e: &FieldExpr) -> Option<u64> {
     match e {
         FieldExpr::Columns(from, to) => Some((to - from) as u64),
         FieldExpr::Column(_) | FieldExpr::Named(_) => Some(1),
-        FieldExpr::File(_) | FieldExpr::Whole | FieldExpr::Number(_) => None,
+        FieldExpr::File(_)
+        | FieldExpr::Whole
+        | FieldExpr::Number(_)
+        | FieldExpr::End(..)
+        | FieldExpr::Field(_)
+        | FieldExpr::Sparse(..) => None,
         FieldExpr::Map(_, args) => args.iter().filter_map(width).max(),
     }
 }

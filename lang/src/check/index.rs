@@ -137,7 +137,9 @@ impl Elab<'_> {
                 IndexItem::Bind { var, .. } => {
                     return fail(Diagnostic::error(Code::G0104, var.span, "an index is needed here, not a binding"));
                 }
-                IndexItem::Fiber { edge, .. } => return self.later(edge.span, "an edge index"),
+                IndexItem::Fiber { edge, .. } => {
+                    return fail(Diagnostic::error(Code::G0104, edge.span, "an index is needed here, not an arrow"));
+                }
                 IndexItem::Rest(_) => unreachable!("skipped above"),
             }
         }

@@ -10,6 +10,9 @@ impl Elab<'_> {
     pub fn batch_field(&mut self, name: &str) -> Check<Option<Value>> {
         let Some(data) = self.data else { return Ok(None) };
         let Some(k) = self.items.fields[data].iter().position(|f| f.name == name) else { return Ok(None) };
+        if self.items.is_whole(data) {
+            return Ok(Some(self.whole_input(data, k)));
+        }
         let part = match &self.mode.report {
             None => Part::Batch,
             Some(Some(split)) => Part::Split(split.clone()),
@@ -43,24 +46,55 @@ impl Elab<'_> {
         Value::Tensor(super::value::Tensor { id: term, axes })
     }
 
+    /// A field of a data set without rows.
+    pub fn whole_input(&mut self, data: usize, k: usize) -> Value {
+        let field = &self.items.fields[data][k];
+        let (name, span, elem) =
+            (format!("{}.{}", self.items.data[data].name.name, field.name), field.span, field.elem);
+        let mut axes: Vec<Axis> = Vec::new();
+        for dim in &field.dims {
+            let ix = axes.iter().filter(|a| a.dim == *dim).count() as u32;
+            axes.push(Axis { dim: *dim, ix });
+        }
+        let ty = Ty { elem, axes: axes.clone() };
+        let id = match self.unit.inputs.iter().position(|i| i.name == name) {
+            Some(k) => InputId::new(k),
+            None => {
+                self.unit.inputs.push(Input { name, field: Some(k), part: Part::All, ty });
+                InputId::new(self.unit.inputs.len() - 1)
+            }
+        };
+        let term = self.term(Op::Input(id), elem, axes.clone(), span);
+        Value::Tensor(super::value::Tensor { id: term, axes })
+    }
+
+    /// Makes the data set that of the unit, if it has none yet.
+    pub fn take_data(&mut self, k: usize) -> bool {
+        if self.data.is_none() && self.unit.kind != UnitKind::Train {
+            self.data = Some(k);
+            self.unit.data = Some(k);
+        }
+        self.data == Some(k)
+    }
+
     /// `digits.image`, `digits.test.image`, `digits.test`.
     pub fn data_field(&mut self, k: usize, split: Option<&str>, field: &crate::ast::Ident) -> Check<Value> {
-        if split.is_none() && (self.items.has_split(k, &field.name) || field.name == "train") {
+        if split.is_none() && !self.items.is_whole(k) && (self.items.has_split(k, &field.name) || field.name == "train")
+        {
             return Ok(Value::Data(k, Some(field.name.clone())));
         }
         let Some(f) = self.items.fields[k].iter().position(|f| f.name == field.name) else {
             let known = self.items.fields[k].iter().map(|f| f.name.clone()).collect();
             return fail(self.no_field(&field.name, field.span, known));
         };
-        if self.data.is_none() && self.unit.kind != UnitKind::Train {
-            self.data = Some(k);
-            self.unit.data = Some(k);
-        }
-        if self.data != Some(k) {
+        if !self.take_data(k) {
             return fail(
                 Diagnostic::error(Code::G0105, field.span, "these data belong to another train block")
                     .hint("name the data set: `train name on data { ... }`"),
             );
+        }
+        if self.items.is_whole(k) {
+            return Ok(self.whole_input(k, f));
         }
         let rows = self.row_dim(&Value::Data(k, split.map(str::to_string))).expect("data have a dim");
         let part = split.map_or(Part::All, |s| Part::Split(s.to_string()));

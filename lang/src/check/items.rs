@@ -1,8 +1,10 @@
 //! The declarations of a file and of everything that it imports.
 
+use super::edges::EdgeSet;
 use super::{Check, fail, near};
 use crate::ast::{
-    self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt,
+    self, CheckDecl, DataDecl, DataStmt, EdgesDecl, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl,
+    TrainStmt,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::program::{Dim, DimId, Field, Size, SizeExpr};
@@ -28,6 +30,8 @@ pub struct Items {
     pub trains: Vec<TrainDecl>,
     pub tasks: Vec<TaskDecl>,
     pub checks: Vec<CheckDecl>,
+    pub edge_decls: Vec<EdgesDecl>,
+    pub edges: Vec<EdgeSet>,
     library: BTreeSet<FileId>,
     /// What each file declares, by name; under no file what the library declares. A name in a file means what that file
     /// declares, and one in the library what the library declares, whatever else the program calls so.
@@ -119,7 +123,18 @@ impl Items {
                 Item::Dim(d) => self.dim(d, faults),
                 Item::Data(d) => {
                     self.claim(&d.name, library, faults);
+                    for stmt in &d.body {
+                        if let DataStmt::Edges(e) = stmt
+                            && e.ends.is_some()
+                        {
+                            self.edge_dim(e, library, faults);
+                        }
+                    }
                     self.data.push(d.clone());
+                }
+                Item::Edges(e) => {
+                    self.edge_dim(e, library, faults);
+                    self.edge_decls.push(e.clone());
                 }
                 Item::Fn(f) => {
                     self.claim(&f.name, library || !asked(&f.name), faults);
@@ -234,6 +249,14 @@ impl Items {
         }
         self.places.insert(d.name.name.clone(), d.name.span);
         self.dims.push(Dim { name: d.name.name.clone(), size, span: Some(d.name.span) });
+    }
+
+    /// The dim of a set of edges, whose size the data give.
+    fn edge_dim(&mut self, e: &EdgesDecl, library: bool, faults: &mut Vec<Diagnostic>) {
+        self.claim(&e.name, library, faults);
+        if self.dim_named(&e.name.name).is_none() {
+            self.dims.push(Dim { name: e.name.name.clone(), size: Size::Open, span: Some(e.name.span) });
+        }
     }
 
     /// An integer expression over earlier dims.
@@ -412,6 +435,7 @@ fn declared(item: &Item) -> Vec<&ast::Ident> {
         Item::Train(d) => vec![&d.name],
         Item::Task(d) => vec![&d.name],
         Item::Let(l) => l.targets.iter().map(|t| &t.name).collect(),
+        Item::Edges(e) => vec![&e.name],
         Item::Check(_) | Item::Use(_) => vec![],
     }
 }

@@ -11,10 +11,12 @@ mod data;
 mod definitions;
 mod domain;
 mod draw;
+mod edges;
 mod every;
 mod expr;
 mod faults;
 mod family;
+mod fiber;
 mod globals;
 mod index;
 mod inputs;
@@ -97,6 +99,9 @@ struct Elab<'a> {
     options: &'a Options,
     unit: Unit,
     active: Vec<Axis>,
+    /// Index variables that go along fibers, while an axis function runs: the index array over them, and the variable that
+    /// stands for its entry.
+    fibers: BTreeMap<Axis, (TermId, Axis)>,
     mode: Mode,
     frames: Vec<Frame>,
     /// Terms by operation and type: the same equation is the same term.

@@ -155,23 +155,39 @@ impl Elab<'_> {
         span: Span,
         scope: &Rc<Scope>,
     ) -> Check<Value> {
+        let plain = self.plain_items(items, body, scope)?;
         let bodies: Vec<&Expr> = std::iter::once(body).chain(guard).collect();
-        let vars = self.bind_vars(items, &bodies, scope)?;
+        let vars = self.bind_vars(&plain, &bodies, scope)?;
         let inner = Scope::inside(scope);
         let axes: Vec<Axis> = vars.iter().map(|v| v.1).collect();
         for (name, axis) in &vars {
             let iota = self.iota(*axis, span);
             inner.set(name, Value::Tensor(iota));
         }
-        let (value, guard) = self.within(&axes, |elab| {
+        let fibers = self.fibers.clone();
+        let found = self.within(&axes, |elab| {
+            let (mut alongs, rest) = elab.alongs(items, &vars, guard, &inner, scope)?;
+            let along = if alongs.is_empty() { None } else { Some(alongs.remove(0)) };
             let value = elab.eval(body, &inner)?;
-            let guard = guard.map(|g| elab.guard(g, &inner)).transpose()?;
-            Ok((value, guard))
-        })?;
-        let around = self.guards_of(items, &vars, span, scope);
+            let mut guard: Option<Tensor> = None;
+            for part in &rest {
+                let g = elab.guard(part, &inner)?;
+                guard = elab.both_guards(guard, Some(g), span);
+            }
+            for other in alongs {
+                let key = Tensor { id: other.key, axes: vec![] };
+                let same = elab.map2(Fun::Eq, &key, &other.to, span)?;
+                guard = elab.both_guards(guard, Some(same), span);
+            }
+            Ok((value, guard, along))
+        });
+        self.fibers = fibers;
+        let (value, guard, along) = found?;
+        let around = self.guards_of(&plain, &vars, span, scope);
         let guard = self.both_guards(guard, around, span).map(|g| g.id);
-        self.each_tensor(&value, body.span, &mut |elab, t| {
-            Ok(elab.reduce_closed(red, t.clone(), &axes, guard, span))
+        self.each_tensor(&value, body.span, &mut |elab, t| match &along {
+            Some(along) => elab.reduce_along(red, t, &axes, guard, along, span),
+            None => Ok(elab.reduce_closed(red, t.clone(), &axes, guard, span)),
         })
     }
 

@@ -213,7 +213,9 @@ impl Elab<'_> {
                 variables.iter().chain(&inside).copied().zip(axes.iter().copied()).collect();
             let all = Tensor { id: first, axes: variables.iter().chain(&inside).copied().collect() };
             let id = elab.rename(&all, &names, span).id;
-            Ok(elab.spread(id, &axes, span))
+            let id = elab.spread(id, &axes, span);
+            // A name that was evaluated before stands for the value now.
+            Ok(elab.at_first(id))
         });
         self.active = active;
         result

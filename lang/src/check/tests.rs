@@ -82,6 +82,11 @@ fn several_findings() {
 }
 
 #[test]
+fn wrong_graphs() {
+    insta::assert_snapshot!(errors_of(include_str!("tests/graphs.gnt")));
+}
+
+#[test]
 fn wrong_data() {
     insta::assert_snapshot!(errors_of(include_str!("tests/data.gnt")));
 }

@@ -49,6 +49,7 @@ impl<'a> Elab<'a> {
             options,
             unit,
             active: vec![],
+            fibers: BTreeMap::new(),
             mode: Mode::default(),
             frames: vec![],
             known: Default::default(),

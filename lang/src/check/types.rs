@@ -200,6 +200,9 @@ impl Elab<'_> {
     /// The dim of a data set's rows.
     pub fn row_dim(&mut self, v: &Value) -> Option<DimId> {
         let Value::Data(k, split) = v else { return None };
+        if self.items.is_whole(*k) {
+            return None;
+        }
         let name = match split {
             None => self.items.data[*k].name.name.clone(),
             Some(s) => format!("{}.{s}", self.items.data[*k].name.name),

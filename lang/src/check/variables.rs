@@ -2,9 +2,9 @@
 
 use super::value::{Scope, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{Arg, Body, Expr, ExprKind, IndexItem, Stmt};
+use crate::ast::{Arg, BinaryOp, Body, Expr, ExprKind, IndexItem, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, DimId};
+use crate::program::{Axis, DimId, Elem};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -33,7 +33,16 @@ impl Elab<'_> {
                         );
                     }
                 },
-                IndexItem::Fiber { edge, .. } => return self.later(edge.span, "a reduction over edges"),
+                IndexItem::Fiber { edge, .. } => {
+                    return fail(
+                        Diagnostic::error(
+                            Code::G0104,
+                            edge.span,
+                            "an arrow belongs to a reduction or an axis function",
+                        )
+                        .hint("for example `h[v] = sum[e -> v](m[e])`, `a[e] = softmax[e -> v](s[e])`"),
+                    );
+                }
                 IndexItem::Bind { var, .. } => return self.later(var.span, "this form of index variable"),
                 IndexItem::Rest(s) | IndexItem::Range(_, _, s) => {
                     return fail(Diagnostic::error(Code::G0104, *s, "an index variable is needed here"));
@@ -50,7 +59,7 @@ impl Elab<'_> {
         let found = self.inferred(&names, bodies, scope);
         let mut out: Vec<(String, Axis)> = Vec::new();
         for (name, dim, span) in wanted {
-            let dim = dim.or_else(|| found.get(&name).copied());
+            let dim = dim.or_else(|| found.get(&name).copied()).or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body)));
             let Some(dim) = dim else {
                 return fail(
                     Diagnostic::error(
@@ -125,6 +134,7 @@ impl Elab<'_> {
             // Inside, the point has its name.
             ExprKind::Call(f, args) => {
                 let scope = self.with_points(f, scope);
+                self.infer_node(vars, f, args, &scope, found);
                 for child in std::iter::once(f).chain(args.iter().map(|a| &a.value)) {
                     self.infer(vars, child, &scope, found);
                 }
@@ -145,6 +155,60 @@ impl Elab<'_> {
                 body.value.iter().for_each(|v| self.infer(vars, v, &scope, found));
             }
             _ => children(e).into_iter().for_each(|child| self.infer(vars, child, scope, found)),
+        }
+    }
+
+    /// In `sum[e -> v](...)`, `v` is of the dim at which the edges arrive.
+    fn infer_node(
+        &mut self,
+        vars: &[String],
+        f: &Expr,
+        args: &[Arg],
+        scope: &Rc<Scope>,
+        found: &mut BTreeMap<String, DimId>,
+    ) {
+        let ExprKind::Bracket(_, items, guard) = &*f.kind else { return };
+        guard.iter().for_each(|g| self.infer_equation(vars, g, scope, found));
+        for item in items {
+            if let IndexItem::Fiber { edge, set, node, arrives } = item
+                && vars.contains(&node.name)
+                && !found.contains_key(&node.name)
+            {
+                let body: Vec<&Expr> = args.iter().map(|a| &a.value).collect();
+                // An edge variable that is bound around this is not inferred again.
+                let known = match scope.get(&edge.name) {
+                    Some(Value::Tensor(t)) => match self.elem(&t) {
+                        Elem::Index(d) => self.edges_over(d),
+                        _ => None,
+                    },
+                    _ => self.set_of(edge, set.as_ref(), &body, scope).ok(),
+                };
+                if let Some(set) = known {
+                    found.insert(node.name.clone(), if *arrives { set.dst } else { set.src });
+                }
+            }
+        }
+    }
+
+    /// In `sum[v | graph_of[v] = g](...)`, `g` is of the dim whose indices `graph_of` holds.
+    fn infer_equation(&mut self, vars: &[String], g: &Expr, scope: &Rc<Scope>, found: &mut BTreeMap<String, DimId>) {
+        match &*g.kind {
+            ExprKind::Binary(BinaryOp::And, a, b) => {
+                self.infer_equation(vars, a, scope, found);
+                self.infer_equation(vars, b, scope, found);
+            }
+            ExprKind::Binary(BinaryOp::Eq, a, b) => {
+                for (array, var) in [(a, b), (b, a)] {
+                    if let (ExprKind::Bracket(base, ..), ExprKind::Name { name, .. }) = (&*array.kind, &*var.kind)
+                        && vars.contains(name)
+                        && let Some(Value::Tensor(t)) = self.quietly(base, scope)
+                        && let Elem::Index(d) = self.elem(&t)
+                    {
+                        found.entry(name.clone()).or_insert(d);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -174,11 +238,13 @@ impl Elab<'_> {
     pub fn on_trial<T>(&mut self, f: impl FnOnce(&mut Self) -> Check<T>) -> Option<T> {
         let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
         let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
+        let fibers = self.fibers.clone();
         let value = self.attempt(f);
         self.frames = frames;
         self.passed_sites = passed;
         self.unit.names.truncate(names);
         self.active = active;
+        self.fibers = fibers;
         self.open = open;
         self.depth = depth;
         value

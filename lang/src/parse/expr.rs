@@ -239,8 +239,9 @@ impl Builder<'_> {
             Rule::rest => IndexItem::Rest(span),
             Rule::range_to => IndexItem::Range(None, Some(self.need_expr(&mut parts)), span),
             Rule::fiber => {
+                let set = parts.take(Rule::fiber_dim).map(|n| self.ident(&Parts::of(n).need(Rule::name)));
                 let (edge, node) = (self.ident(&parts.need(Rule::name)), self.ident(&parts.need(Rule::name)));
-                IndexItem::Fiber { edge, node, arrives: parts.has(Rule::arrow) }
+                IndexItem::Fiber { edge, set, node, arrives: parts.has(Rule::arrow) }
             }
             Rule::bind => {
                 let var = self.ident(&parts.need(Rule::name));

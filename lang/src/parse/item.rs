@@ -27,7 +27,7 @@ impl Builder<'_> {
             Rule::task_decl => items.push(Item::Task(self.task(node))),
             Rule::check_decl => items.push(Item::Check(self.check(node))),
             Rule::use_decl => items.push(Item::Use(self.import(node))),
-            Rule::edges_decl => self.unsupported(self.span(&node), "`edges`"),
+            Rule::edges_decl => items.push(Item::Edges(self.edges(node))),
             Rule::extern_decl => self.unsupported(self.span(&node), "`extern fn`"),
             Rule::line => self.top_line(node, items),
             other => unreachable!("{other:?} is no declaration"),
@@ -83,6 +83,7 @@ impl Builder<'_> {
 
     fn data_stmt(&mut self, node: Node, body: &mut Vec<DataStmt>) {
         match node.as_rule() {
+            Rule::edges_decl => body.push(DataStmt::Edges(self.edges(node))),
             Rule::split_part => body.push(self.split_part(node)),
             Rule::split_from => body.push(self.split_from(node)),
             _ => {
@@ -92,6 +93,28 @@ impl Builder<'_> {
                 body.extend(stmts.into_iter().map(field_or_stmt));
             }
         }
+    }
+
+    fn edges(&mut self, node: Node) -> EdgesDecl {
+        let span = self.span(&node);
+        let mut parts = Parts::of(node);
+        let name = self.ident(&parts.need(Rule::name));
+        let (mut ends, mut by, mut value, mut columns, mut condition) = (None, None, None, Vec::new(), None);
+        if let Some(node) = parts.take(Rule::edges_ends) {
+            let mut written = Parts::of(node).all(Rule::ops).into_iter().map(|n| self.expr(n));
+            ends = written.next().zip(written.next());
+            by = written.next();
+        }
+        if let Some(node) = parts.take(Rule::edges_from) {
+            let mut from = Parts::of(node);
+            if let Some(later) = from.take(Rule::edges_top).or_else(|| from.take(Rule::sample_of)) {
+                self.unsupported(self.span(&later), "a set of edges that the program computes (`top`, `sample`)");
+            }
+            columns = from.take(Rule::edges_as).map_or(vec![], |n| self.idents(Parts::of(n).all(Rule::name)));
+            condition = from.take(Rule::edges_where).map(|n| self.need_expr(&mut Parts::of(n)));
+            value = from.take(Rule::ops).map(|n| self.expr(n));
+        }
+        EdgesDecl { name, ends, by, value, columns, condition, span }
     }
 
     fn split_part(&mut self, node: Node) -> DataStmt {

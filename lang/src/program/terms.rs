@@ -260,6 +260,23 @@ pub enum Op {
         /// Only where this holds.
         guard: Option<TermId>,
     },
+    /// Over the entries of `over` along the fibers of an index array: `result[j]` is over those with `key = j`. Axes:
+    /// those of the operands without `over`, and `at`, which no operand has. Over nothing: 0 for sum, count, mean, var,
+    /// argmax and argmin, 1 for prod, -inf for max and logsumexp, inf for min.
+    Fiber {
+        /// How.
+        red: Red,
+        /// The axes that the key goes over.
+        over: Vec<Axis>,
+        /// Of what.
+        of: TermId,
+        /// The result's axis.
+        at: Axis,
+        /// For each entry the index along `at` to which it belongs.
+        key: TermId,
+        /// Only where this holds.
+        guard: Option<TermId>,
+    },
     /// Substitutes axes of `of`. Axes not named stay. Without `otherwise` every index is known to be in range.
     Read {
         /// What is read.
@@ -392,6 +409,7 @@ impl Hash for Op {
             Op::Iota(axis) => axis.hash(h),
             Op::Map(fun, xs) => (fun, xs).hash(h),
             Op::Reduce { red, axes, of, guard } => (red, axes, of, guard).hash(h),
+            Op::Fiber { red, over, of, at, key, guard } => (red, over, of, at, key, guard).hash(h),
             Op::Read { of, at, otherwise } => (of, at, otherwise).hash(h),
             Op::View(x) | Op::Stop(x) => x.hash(h),
             Op::Random(dist, site) => (dist, site).hash(h),

@@ -211,10 +211,65 @@ pub enum FieldExpr {
     File(String),
     /// The source itself, if it is one array (npy, idx).
     Whole,
+    /// An index array of the set of edges at this position in [`Data::edges`].
+    End(usize, End),
+    /// The entries of an earlier field (in the condition of edges).
+    Field(usize),
+    /// Zeros but for listed entries: an array of their indices `[n, rank]`, and one of their values (without: ones).
+    Sparse(String, Option<String>),
     /// A number.
     Number(f64),
     /// A scalar function of such values.
     Map(Fun, Vec<FieldExpr>),
+}
+
+/// An index array of a set of edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// Where each edge leaves.
+    Src,
+    /// Where it arrives.
+    Dst,
+    /// Of which type it is.
+    Type,
+}
+
+/// Where edges come from; they are found when the data are loaded.
+#[derive(Clone, Debug)]
+pub enum EdgeExpr {
+    /// Source, target and perhaps type, each from a column of its own.
+    Columns(Vec<FieldExpr>),
+    /// The columns of one array or table, and what each is.
+    Table(FieldExpr, Vec<Option<End>>),
+    /// An earlier set of the same data.
+    Set(usize),
+    /// The same edges the other way round.
+    Reverse(Box<EdgeExpr>),
+    /// One set after the other.
+    Join(Vec<EdgeExpr>),
+    /// From each element of the dim to itself.
+    Loops(DimId),
+    /// Only those for which the condition is not 0.
+    Where(Box<EdgeExpr>, FieldExpr),
+}
+
+/// A set of edges of a data set.
+#[derive(Clone, Debug)]
+pub struct Edges {
+    /// Its name.
+    pub name: String,
+    /// The dim of the edges.
+    pub dim: DimId,
+    /// The dim of sources.
+    pub src: DimId,
+    /// The dim of targets.
+    pub dst: DimId,
+    /// The dim of types.
+    pub by: Option<DimId>,
+    /// Where they come from.
+    pub value: EdgeExpr,
+    /// Where they were declared.
+    pub span: Span,
 }
 
 /// A field of a data set.
@@ -258,6 +313,10 @@ pub struct Data {
     pub name: String,
     /// The file or folder as written; `None`: synthetic, drawn by the unit's `data` function.
     pub source: Option<String>,
+    /// One whole without rows, because it has edges: the dims of its fields are all that they have.
+    pub whole: bool,
+    /// Its sets of edges; each has its index arrays among the fields.
+    pub edges: Vec<Edges>,
     /// Its fields.
     pub fields: Vec<Field>,
     /// Its splits.

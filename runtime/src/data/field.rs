@@ -71,7 +71,8 @@ impl Values {
         }
     }
 
-    fn with_capacity(elem: Elem, double: bool, n: usize) -> Values {
+    /// No entries yet, of the kind that holds this element type.
+    pub fn with_capacity(elem: Elem, double: bool, n: usize) -> Values {
         match elem {
             Elem::Real if double => Values::F64(Vec::with_capacity(n)),
             Elem::Real => Values::F32(Vec::with_capacity(n)),
@@ -80,7 +81,8 @@ impl Values {
         }
     }
 
-    fn push(&mut self, x: f64) {
+    /// Appends an entry.
+    pub fn push(&mut self, x: f64) {
         match self {
             Values::F32(v) => v.push(x as f32),
             Values::F64(v) => v.push(x),
@@ -217,10 +219,11 @@ impl Context<'_> {
     }
 
     fn check(&self, x: f64, row: usize, j: usize, source: &Source, sizes: &Sizes) -> Result<(), Fault> {
-        let place = || match source {
-            Source::Table(t) => format!("line {} of `{}`", t.line(row), t.file),
-            Source::Array(a) => format!("row {row}, entry {j} of `{}`", a.file),
-        };
+        self.holds(x, sizes, &|| source.place(row, j))
+    }
+
+    /// Is the value one of the field's element type?
+    pub fn holds(&self, x: f64, sizes: &Sizes, place: &dyn Fn() -> String) -> Result<(), Fault> {
         let name = &self.field.name;
         match self.field.elem {
             Elem::Real if x.is_finite() => Ok(()),
@@ -246,7 +249,8 @@ impl Context<'_> {
     }
 }
 
-fn check_width(needed: usize, width: usize, file: &str) -> Result<(), Fault> {
+/// Has the file the columns that are read?
+pub fn check_width(needed: usize, width: usize, file: &str) -> Result<(), Fault> {
     if needed <= width {
         return Ok(());
     }
@@ -255,7 +259,7 @@ fn check_width(needed: usize, width: usize, file: &str) -> Result<(), Fault> {
 }
 
 /// The one column, file or whole that an expression reads.
-fn leaf(e: &FieldExpr) -> Option<&FieldExpr> {
+pub fn leaf(e: &FieldExpr) -> Option<&FieldExpr> {
     match e {
         FieldExpr::Number(_) => None,
         FieldExpr::Map(_, args) => args.iter().find_map(leaf),
@@ -264,7 +268,7 @@ fn leaf(e: &FieldExpr) -> Option<&FieldExpr> {
 }
 
 /// How many columns, ranges and files an expression reads.
-fn leaves(e: &FieldExpr) -> usize {
+pub fn leaves(e: &FieldExpr) -> usize {
     match e {
         FieldExpr::Number(_) => 0,
         FieldExpr::Map(_, args) => args.iter().map(leaves).sum(),
@@ -272,7 +276,8 @@ fn leaves(e: &FieldExpr) -> usize {
     }
 }
 
-fn eval(e: &FieldExpr, raw: f64) -> f64 {
+/// The expression's value where what it reads is `raw`.
+pub fn eval(e: &FieldExpr, raw: f64) -> f64 {
     match e {
         FieldExpr::Number(n) => *n,
         FieldExpr::Map(fun, args) => {

@@ -2,9 +2,11 @@
 //! Law: a value that a program reads is in range and finite; whatever is not is named with file, row and column.
 
 mod array;
+mod edges;
 mod field;
 mod source;
 mod table;
+mod whole;
 
 pub use field::Values;
 
@@ -123,6 +125,9 @@ pub fn load(
         .as_deref()
         .ok_or_else(|| Diagnostic::error(Code::G0501, data.span, format!("the data `{}` name no file", data.name)))?;
     let mut folder = Folder::open(source, places).map_err(|e| e.at(data.span))?;
+    if data.whole {
+        return whole::load(data, dims, &mut folder, sizes, double);
+    }
     let mut columns = Vec::new();
     for field in &data.fields {
         let context = field::Context { field, dims, double };

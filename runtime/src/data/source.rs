@@ -72,6 +72,14 @@ impl Source {
         }
     }
 
+    /// An entry's place, for messages.
+    pub fn place(&self, row: usize, entry: usize) -> String {
+        match self {
+            Source::Table(t) => format!("line {} of `{}`", t.line(row), t.file),
+            Source::Array(a) => format!("row {row}, entry {entry} of `{}`", a.file),
+        }
+    }
+
     /// Its rows.
     pub fn rows(&self) -> usize {
         match self {
