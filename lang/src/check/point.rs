@@ -109,27 +109,6 @@ impl Elab<'_> {
         loops
     }
 
-    /// `of` with first values in place of the parameters and states on which it depends.
-    pub fn at_first(&mut self, of: TermId) -> TermId {
-        let mut map: BTreeMap<TermId, TermId> = BTreeMap::new();
-        let needed = self.below(&[of]);
-        for id in (0..needed.len()).map(TermId::new).filter(|id| needed[id.index()]) {
-            let term = self.unit.terms[id.index()].clone();
-            let first = match &term.op {
-                Op::Param(p) => self.first_params.get(p.index()).copied(),
-                Op::State(s) => self.first_states.get(s.index()).copied(),
-                op if operands(op).iter().any(|t| map.contains_key(t)) => {
-                    let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
-                    let op = mapped(op.clone(), fresh, &|t| map.get(&t).copied().unwrap_or(t));
-                    Some(self.ordered_term(op, term.ty, term.span))
-                }
-                _ => None,
-            };
-            map.extend(first.map(|first| (id, first)));
-        }
-        map.get(&of).copied().unwrap_or(of)
-    }
-
     /// Which terms some terms need.
     fn below(&self, of: &[TermId]) -> Vec<bool> {
         let mut needed = vec![false; of.iter().map(|t| t.index() + 1).max().unwrap_or(0)];

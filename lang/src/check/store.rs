@@ -213,9 +213,7 @@ impl Elab<'_> {
                 variables.iter().chain(&inside).copied().zip(axes.iter().copied()).collect();
             let all = Tensor { id: first, axes: variables.iter().chain(&inside).copied().collect() };
             let id = elab.rename(&all, &names, span).id;
-            let id = elab.spread(id, &axes, span);
-            // A name that was evaluated before stands for the value now.
-            Ok(elab.at_first(id))
+            Ok(elab.spread(id, &axes, span))
         });
         self.active = active;
         result
