@@ -2,11 +2,14 @@
 //! evaluates checks, and it explains where a value stopped being finite.
 //! Law: each node's value is computed entry by entry, straight from the definition of its operation.
 
+mod repeat;
+
 use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
 use gannet_compiler::{library, philox, scalar};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Axis, DimId, Fun, Output, RunId, Size, Ty, Unit};
+use std::collections::BTreeMap;
 
 /// A tensor: entries in row-major order of its axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,16 +124,42 @@ pub fn eval_all(graph: &Graph, env: &Env) -> Result<Vec<Option<Tensor>>, Fault> 
 pub fn eval_each(
     graph: &Graph,
     env: &Env,
+    change: impl FnMut(NodeId, &mut Tensor),
+) -> Result<Vec<Option<Tensor>>, Fault> {
+    eval_step(graph, env, &[], change)
+}
+
+/// As [`eval_each`], of a graph whose `Arg`s have these values.
+fn eval_step(
+    graph: &Graph,
+    env: &Env,
+    args: &[Tensor],
     mut change: impl FnMut(NodeId, &mut Tensor),
 ) -> Result<Vec<Option<Tensor>>, Fault> {
     let live = graph.live();
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
+    let mut parts: BTreeMap<NodeId, Vec<Tensor>> = BTreeMap::new();
     for id in graph.ids().filter(|id| live[id.index()]) {
-        let mut value = Evaluator { graph, env, values: &values, id }.node()?;
+        let node = graph.node(id);
+        let mut value = match &node.op {
+            Op::Arg(k, ..) => args[*k as usize].clone(),
+            Op::Part(k) if parts.contains_key(&node.args[0]) => parts[&node.args[0]][*k as usize].clone(),
+            Op::Loop(body) => {
+                let given: Vec<&Tensor> = node.args.iter().map(|a| known(&values, *a)).collect();
+                let results = repeat::run(body, env, &given).map_err(|f| Fault { node: id, ..f })?;
+                parts.insert(id, results);
+                Tensor::scalar(0.0)
+            }
+            _ => Evaluator { graph, env, values: &values, id }.node()?,
+        };
         change(id, &mut value);
         values[id.index()] = Some(value);
     }
     Ok(values)
+}
+
+fn known(values: &[Option<Tensor>], id: NodeId) -> &Tensor {
+    values[id.index()].as_ref().expect("operands come first")
 }
 
 struct Evaluator<'a> {
@@ -227,11 +256,12 @@ impl Evaluator<'_> {
             Op::Library(_) => Ok(Tensor::scalar(0.0)),
             Op::Part(k) => self.part(*k),
             Op::Grad { .. } | Op::Along(_) => panic!("gradients are taken before a graph is evaluated"),
+            Op::Arg(..) | Op::Loop(_) => unreachable!("evaluated with their graph"),
         }
     }
 
     /// A result of a library operation, member by member of the batch.
-    fn part(&self, k: u8) -> Result<Tensor, Fault> {
+    fn part(&self, k: u32) -> Result<Tensor, Fault> {
         let node = self.graph.node(self.id);
         let whole = self.graph.node(node.args[0]);
         let Op::Library(lib) = &whole.op else { panic!("{:?} has no parts", whole.op) };

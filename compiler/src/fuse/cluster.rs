@@ -29,8 +29,8 @@ pub(super) enum Kind {
     Scatter,
     /// The first step of split reductions.
     Partial(Split),
-    /// A library operation; its roots are its parts.
-    Library(NodeId),
+    /// A library operation or a loop; its roots are its parts.
+    Parts(NodeId),
 }
 
 /// The members of a kernel.
@@ -67,6 +67,7 @@ impl Clusters {
                     Op::Input(i) => Home::Input(i),
                     Op::Param(p) => Home::Param(p),
                     Op::State(s) => Home::State(s),
+                    Op::Arg(k, ..) => Home::Arg(k),
                     _ => unreachable!("a leaf"),
                 };
                 let axes = cx.orders[&id].clone();
@@ -108,8 +109,8 @@ impl Clusters {
     /// All stored parts of a node are computed together.
     fn add_part(&mut self, cx: &mut Context, id: NodeId, whole: NodeId) {
         let root = Stored::Node(id);
-        let known = self.list.iter().position(|c| c.as_ref().is_some_and(|c| c.kind == Kind::Library(whole)));
-        self.add_root(cx, root, Kind::Library(whole), None);
+        let known = self.list.iter().position(|c| c.as_ref().is_some_and(|c| c.kind == Kind::Parts(whole)));
+        self.add_root(cx, root, Kind::Parts(whole), None);
         if let (Some(k), Some(Some(new))) = (known, self.list.pop_if(|_| known.is_some())) {
             self.owner.insert(root, k);
             self.list[k].as_mut().expect("not merged yet").roots.extend(new.roots);

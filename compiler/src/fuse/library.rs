@@ -17,7 +17,7 @@ impl Context<'_> {
 
     /// Has the node no value of its own, only parts?
     pub fn has_parts(&self, id: NodeId) -> bool {
-        matches!(self.graph.node(id).op, Op::Library(_))
+        matches!(self.graph.node(id).op, Op::Library(_) | Op::Loop(_))
     }
 
     /// The kernel of a library operation, with those of its parts that the cluster stores.

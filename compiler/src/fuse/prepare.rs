@@ -43,7 +43,7 @@ pub(super) fn prepare(graph: &Graph) -> Graph {
     super::renames::push_renames(graph).rebuild(|new, _, node, args| match &node.op {
         Op::Map(Fun::Gt) => positive(new, args),
         Op::Contract(axes) => contract(new, axes, args),
-        Op::Library(_) => library(new, &node.op, args),
+        Op::Library(_) | Op::Loop(_) => library(new, &node.op, args),
         Op::Fiber { red, at, over } if !over.is_empty() => fiber(new, *red, at, over, args),
         op => new.add(op.clone(), args.iter().copied()),
     })

@@ -96,7 +96,7 @@ impl Walk<'_, '_> {
                 node.args.iter().for_each(|a| self.visit(*a, if over.is_empty() { places } else { &inner }));
             }
             // The kernel reads whole operands.
-            Op::Library(_) => node.args.iter().for_each(|a| {
+            Op::Library(_) | Op::Loop(_) => node.args.iter().for_each(|a| {
                 let nowhere = self.cx.graph.ty(*a).axes.iter().map(|x| (*x, None)).collect();
                 self.visit(*a, &nowhere);
             }),

@@ -30,7 +30,7 @@ impl Ctx<'_> {
             let x = node.args[k];
             let term = match &node.op {
                 Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Hyper(_) | Op::Step | Op::Const(..) => None,
-                Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop => None,
+                Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop | Op::Arg(..) => None,
                 Op::Point(_) => Some(t.clone()),
                 Op::Map(fun) => self.map_operand(y, *fun, &node.args, k, t),
                 Op::Reduce(red, axes) => self.reduce_operand(y, *red, axes, x, t),
@@ -41,7 +41,9 @@ impl Ctx<'_> {
                 Op::Fiber { red, .. } if k == 0 => self.fiber_operand(y, *red, t),
                 Op::Fiber { .. } => None,
                 Op::Custom { inputs } => Some(self.custom_input(y, *inputs as usize, k - 1, t)),
-                Op::Library(_) | Op::Part(_) => unreachable!("parts give to the operands of what they are parts of"),
+                Op::Library(_) | Op::Loop(_) | Op::Part(_) => {
+                    unreachable!("parts give to the operands of what they are parts of")
+                }
                 Op::Grad { .. } | Op::Along(_) => unreachable!("inner gradients are expanded before outer ones"),
             };
             out.extend(term.map(|term| (x, term)));

@@ -44,7 +44,11 @@ impl Ctx<'_> {
     pub fn part_operands(&mut self, y: NodeId, t: &Term, active: &dyn Fn(NodeId) -> bool) -> Vec<(NodeId, Term)> {
         let (Op::Part(k), whole) = (self.g.node(y).op.clone(), self.g.node(y).args[0]) else { unreachable!("a part") };
         let node = self.g.node(whole).clone();
-        let Op::Library(lib) = node.op else { unreachable!("loops have their own adjoint") };
+        let Op::Library(lib) = node.op else {
+            self.part_term(whole, k as usize, t);
+            // The loop itself is met once all its parts have been.
+            return vec![(whole, Term { value: self.g.num(0.0), deltas: vec![], live: None })];
+        };
         if !lib.fun.smooth() {
             return Vec::new();
         }
@@ -78,7 +82,7 @@ impl Ctx<'_> {
     }
 
     /// Operands and their cotangents.
-    fn backs(&mut self, call: &Call, k: u8, y: NodeId) -> Vec<(usize, Back)> {
+    fn backs(&mut self, call: &Call, k: u32, y: NodeId) -> Vec<(usize, Back)> {
         let one = |value: NodeId| vec![(0, (value, Vec::new()))];
         match call.lib.fun {
             LibFun::Sort | LibFun::Assign => Vec::new(),
@@ -104,7 +108,7 @@ impl Ctx<'_> {
     }
 
     /// A part of an operation.
-    fn part(&mut self, fun: LibFun, groups: &[Vec<Axis>], args: &[NodeId], k: u8) -> NodeId {
+    fn part(&mut self, fun: LibFun, groups: &[Vec<Axis>], args: &[NodeId], k: u32) -> NodeId {
         let whole = self.g.add(Op::Library(Lib { fun, groups: groups.to_vec() }), args.iter().copied());
         self.g.add(Op::Part(k), [whole])
     }
@@ -181,11 +185,11 @@ impl Ctx<'_> {
     }
 
     /// The adjoint of a Fourier transform is the one with the opposite sign.
-    fn fourier_back(&mut self, call: &Call, way: Way, k: u8) -> Vec<(usize, Back)> {
+    fn fourier_back(&mut self, call: &Call, way: Way, k: u32) -> Vec<(usize, Back)> {
         let other = LibFun::Fft(if way == Way::Forth { Way::Back } else { Way::Forth });
         let zero = self.g.num(0.0);
         let pair = if k == 0 { [call.bar, zero] } else { [zero, call.bar] };
-        let mut back = |k: u8| (self.part(other, &call.lib.groups, &pair, k), vec![]);
+        let mut back = |k: u32| (self.part(other, &call.lib.groups, &pair, k), vec![]);
         vec![(0, back(0)), (1, back(1))]
     }
 
@@ -215,7 +219,7 @@ impl Ctx<'_> {
     }
 
     /// `(q~ + q copy(m)) r'^-1` with `m = r r~' - q~' q`; `copy` mirrors the lower triangle (Walter and Lehmann 2010).
-    fn qr_back(&mut self, call: &Call, part: u8) -> NodeId {
+    fn qr_back(&mut self, call: &Call, part: u32) -> NodeId {
         let (rows, c, k) = (call.rows(), call.columns(), call.numbers());
         let q = self.g.add(Op::Part(0), [call.whole]);
         let r = self.g.add(Op::Part(1), [call.whole]);
@@ -251,7 +255,7 @@ impl Ctx<'_> {
     }
 
     /// `v (diag(values~) + f * v' v~) v'`, with `f[k, k2] = 1/(values[k2] - values[k])`.
-    fn eigh_back(&mut self, call: &Call, part: u8) -> NodeId {
+    fn eigh_back(&mut self, call: &Call, part: u32) -> NodeId {
         let (r, c, k) = (call.rows(), call.columns(), call.numbers());
         let values = self.g.add(Op::Part(0), [call.whole]);
         let v = self.g.add(Op::Part(1), [call.whole]);
@@ -273,7 +277,7 @@ impl Ctx<'_> {
     }
 
     /// Of `s`: `u diag(s~) v'`. Of `u` (and of `v` with roles exchanged): see [`Ctx::singular_vectors_back`].
-    fn svd_back(&mut self, call: &Call, part: u8) -> NodeId {
+    fn svd_back(&mut self, call: &Call, part: u32) -> NodeId {
         let (r, c, k) = (call.rows(), call.columns(), call.numbers());
         let [u, s, v] = [0, 1, 2].map(|p| self.g.add(Op::Part(p), [call.whole]));
         match part {

@@ -166,7 +166,7 @@ pub enum Op {
     Library(Lib),
     /// A result of the operand, a node that has several. Its type follows from the operand's operation and operands,
     /// see [`super::Graph::part_type`].
-    Part(u8),
+    Part(u32),
     /// The same value, at which a derivative is taken. Removed by differentiation.
     Point(PointId),
     /// Operands `of`, `wrt` (a `Param` or `Point`). See [`gannet_lang::program::Op::Grad`]. Removed by differentiation.
@@ -187,4 +187,8 @@ pub enum Op {
     },
     /// The same value, without a gradient. Removed after differentiation.
     Stop,
+    /// An operand of the loop whose body this graph is, as one step sees it: a leaf of bodies only.
+    Arg(u32, Elem, Axes),
+    /// A loop with states; its results are taken by `Part`. Operands: those of the body, see [`super::Body`].
+    Loop(std::sync::Arc<super::Body>),
 }

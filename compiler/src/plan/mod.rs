@@ -4,18 +4,20 @@
 //! There are two templates of kernels. A [`Traversal`] is a loop nest with a fused body of scalar instructions; its
 //! outermost loop may be split over threads at any place. A [`Contraction`] is a sum of products of two operands with an
 //! optional epilogue, a body run on finished tiles. Bodies are the same small loop language, [`Stmt`] and [`Inst`].
-//! Everything else is a [`LibraryCall`].
+//! Everything else is a [`LibraryCall`], or a [`Repeat`] of the plan of a loop's step.
 
 pub mod arena;
 mod cost;
 pub mod interpret;
 mod library;
+mod repeat;
 mod text;
 mod verify;
 
 pub use arena::{Arrangement, arrange};
 pub use cost::Estimate;
 pub use library::{LibraryCall, Strided};
+pub use repeat::Repeat;
 pub(crate) use verify::overwrites_early;
 
 use crate::graph::{Red, Tables};
@@ -96,6 +98,8 @@ pub enum Home {
     Param(ParamId),
     /// A state's memory, likewise.
     State(StateId),
+    /// An operand of the loop whose step this is, given by the loop.
+    Arg(u32),
     /// A result that the caller reads after the run.
     Result,
     /// Scratch in the arena, live from its first write to its last read.
@@ -349,6 +353,8 @@ pub enum Kernel {
     Contraction(Contraction),
     /// An operation of the library.
     Library(Box<LibraryCall>),
+    /// A loop with states.
+    Repeat(Box<Repeat>),
 }
 
 /// What runs: kernels over buffers.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 impl Plan {
     /// Checks all laws of this level; the text says what is wrong.
     pub fn verify(&self) -> Result<(), String> {
-        let given = |home: &Home| matches!(home, Home::Input(_) | Home::Param(_) | Home::State(_));
+        let given = |home: &Home| matches!(home, Home::Input(_) | Home::Param(_) | Home::State(_) | Home::Arg(_));
         let mut written: BTreeSet<BufferId> =
             (0..self.buffers.len()).map(BufferId::new).filter(|b| given(&self.buffer(*b).home)).collect();
         for (i, kernel) in self.kernels.iter().enumerate() {
@@ -25,7 +25,7 @@ impl Plan {
             check.kernel(kernel).map_err(|e| format!("kernel {i} ({}): {e}", kernel.name()))?;
             let stores = check.stores;
             for b in &stores {
-                if matches!(self.buffer(*b).home, Home::Input(_)) {
+                if matches!(self.buffer(*b).home, Home::Input(_) | Home::Arg(_)) {
                     return Err(format!("kernel {i} writes the input {b}"));
                 }
                 if matches!(self.buffer(*b).home, Home::Param(_) | Home::State(_)) && overwrites_early(kernel, *b) {
@@ -46,6 +46,7 @@ impl Kernel {
             Kernel::Traversal(t) => &t.name,
             Kernel::Contraction(c) => &c.name,
             Kernel::Library(c) => &c.name,
+            Kernel::Repeat(c) => &c.name,
         }
     }
 }
@@ -98,6 +99,11 @@ impl<'a> Check<'a> {
                 }
             }
             Kernel::Library(c) => self.library(c),
+            Kernel::Repeat(c) => {
+                c.operands.iter().try_for_each(|b| self.read(*b))?;
+                self.stores.extend(c.results.iter().flatten().copied());
+                c.step.verify()
+            }
         }
     }
 
@@ -226,6 +232,9 @@ pub(crate) fn overwrites_early(kernel: &Kernel, buffer: BufferId) -> bool {
         Kernel::Traversal(t) => (Some(&t.outer), false),
         Kernel::Contraction(c) => (c.epilogue.as_ref().map(|e| &e.rows), c.a.buffer == buffer || c.b.buffer == buffer),
         // Members of a batch may lie across each other.
+        Kernel::Repeat(c) => {
+            return c.results.contains(&Some(buffer)) && c.operands.contains(&buffer);
+        }
         Kernel::Library(c) => {
             let writes = c.results.iter().flatten().any(|r| r.buffer == buffer);
             return writes && c.operands.iter().any(|o| o.buffer == buffer);

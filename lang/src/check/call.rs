@@ -348,6 +348,9 @@ impl Elab<'_> {
             return Ok(found);
         }
         let v = self.eval(base, scope)?;
+        if let Some(found) = self.loop_field(&v, &field.name) {
+            return Ok(found);
+        }
         match v {
             Value::Tensor(t) if field.name == "T" => {
                 if t.axes.len() != 2 {

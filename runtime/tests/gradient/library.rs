@@ -8,7 +8,7 @@ use gannet_lang::program::{Fun, Lib, LibFun, Way};
 fn part(m: &mut Model, fun: LibFun, groups: &[&[Axis]], args: &[NodeId], k: u8) -> NodeId {
     let groups = groups.iter().map(|g| g.to_vec()).collect();
     let whole = m.g.add(Op::Library(Lib { fun, groups }), args.iter().copied());
-    m.g.add(Op::Part(k), [whole])
+    m.g.add(Op::Part(u32::from(k)), [whole])
 }
 
 /// `x + scale` where all these axes are equal in pairs.

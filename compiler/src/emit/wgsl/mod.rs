@@ -31,6 +31,10 @@ pub fn emit(plan: &Plan) -> Result<String, Diagnostic> {
             Kernel::Traversal(t) => traversal(plan, k, t),
             Kernel::Contraction(c) => contraction::contraction(plan, k, c),
             Kernel::Library(c) => return Err(refused(c)),
+            Kernel::Repeat(c) => {
+                let d = Diagnostic::error(Code::G0306, c.span, "loops with states have no GPU form yet");
+                return Err(d.hint("they run on the CPU"));
+            }
         });
     }
     let helpers = prelude::needed(&kernels);

@@ -8,7 +8,7 @@ use gannet_lang::program::{Axis, Fun, Lib, LibFun, Way};
 impl Grower {
     fn part(&mut self, fun: LibFun, groups: Vec<Vec<Axis>>, args: &[NodeId], k: u8) -> NodeId {
         let whole = self.graph.add(Op::Library(Lib { fun, groups }), args.iter().copied());
-        self.graph.add(Op::Part(k), [whole])
+        self.graph.add(Op::Part(u32::from(k)), [whole])
     }
 
     pub(super) fn library(&mut self) {

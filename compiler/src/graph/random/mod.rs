@@ -270,7 +270,7 @@ impl Grower {
     }
 
     fn step(&mut self) {
-        match self.rng.below(18) {
+        match self.rng.below(19) {
             0..=2 => self.unary(),
             3..=4 => self.binary(),
             5..=6 => self.reduction(),

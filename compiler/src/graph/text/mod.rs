@@ -235,7 +235,24 @@ fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
         }
         Op::Custom { inputs } => write!(f, "custom {inputs}"),
         Op::Stop => f.write_str("stop"),
+        Op::Arg(k, elem, axes) => {
+            let ty = Type { elem: *elem, axes: axes.clone() };
+            write!(f, "arg {k} {}", Label(t, &ty))
+        }
+        Op::Loop(body) => print_loop(f, t, body),
     }
+}
+
+/// A loop with its step, indented, in braces.
+fn print_loop(f: &mut Formatter<'_>, t: &Tables, body: &super::Body) -> fmt::Result {
+    let way = if body.reverse { " reverse" } else { "" };
+    let fixed = if body.fixed { " fixed" } else { "" };
+    let test = body.test.map(|w| format!(" test {w:?}").to_lowercase()).unwrap_or_default();
+    writeln!(f, "loop {}{way}{fixed}{test} states {} slices {} {{", Label(t, body.axis), body.states, body.slices)?;
+    for line in body.graph.to_string().lines() {
+        writeln!(f, "  {line}")?;
+    }
+    f.write_str("}")
 }
 
 /// What an output is, as it is written.

@@ -5,6 +5,7 @@ pub mod contract;
 pub mod execute;
 pub mod library;
 pub mod memory;
+mod repeat;
 mod work;
 
 use std::sync::Arc;
