@@ -58,3 +58,16 @@ fn a_matrix_with_nan_is_none() {
     let run = model(text).train("t", &Options::default()).unwrap_or_else(|e| panic!("{e}"));
     assert!(run.report("x").is_some_and(f64::is_nan));
 }
+
+#[test]
+fn they_stand_beside_loops_and_inside_them() {
+    let text = "dim item = 5
+        task t {
+          x = [3, 1, 2, 5, 4]
+          y = iterate 3 from y = x { y' = y + sort(y) }
+          report first = y[0] + sort(x)[0]
+        }";
+    // 3 1 2 5 4 -> 4 3 5 9 9 -> 7 7 10 18 18 -> 14 14 20 36 36.
+    let run = model(text).train("t", &Options::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(run.report("first"), Some(15.0));
+}

@@ -286,27 +286,13 @@ impl Ctx<'_> {
         // Any point will do that nothing else depends on: its value drops out.
         let point = self.g.add(Op::Point(PointId(u32::MAX - y.0)), [y]);
         let cotangent = Term { value: point, deltas: vec![], live: None };
-        let (mut terms, mut back) = (Vec::new(), Vec::new());
-        for (x, term) in self.part_operands(y, &cotangent, &|x| moved(x).is_some()) {
-            let axes = self.g.union(&[x, term.value]);
+        let mut terms = Vec::new();
+        for (x, back) in self.part_operands(y, &cotangent, &|x| moved(x).is_some()) {
+            let axes = self.g.union(&[x, back.value]);
             let dx = moved(x).expect("only what moves is asked for");
-            // A direction that has the name of an axis of the result is kept apart from it until the end.
-            let further: Vec<Axis> = self.axes(dx).iter().copied().filter(|a| !axes.contains(a)).collect();
-            let mut names: Vec<(Axis, Axis)> = Vec::new();
-            let met: Vec<Axis> = further.into_iter().filter(|a| self.g.ty(y).has(*a)).collect();
-            for axis in met {
-                let known = back.iter().find(|b: &&(Axis, Axis)| b.1 == axis).map(|b| b.0);
-                let apart = known.unwrap_or_else(|| self.fresh(axis.dim));
-                if known.is_none() {
-                    back.push((apart, axis));
-                }
-                names.push((axis, apart));
-            }
-            let dx = self.rename(dx, &names);
-            terms.push(self.contraction(&axes, &[dx, term.value]));
+            terms.push(self.contraction(&axes, &[dx, back.value]));
         }
         let meeting = self.summed(&terms)?;
-        let moved = self.by_cotangent(y, meeting, point)?;
-        Some(self.named_back(moved, &back))
+        self.by_cotangent(y, meeting, point)
     }
 }

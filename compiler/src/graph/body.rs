@@ -259,7 +259,7 @@ impl Graph {
                 kept.insert(node, parts);
                 node
             }
-            Op::Part(k) => {
+            Op::Part(k) if matches!(new.node(args[0]).op, Op::Loop(_)) => {
                 let k = kept.get(&args[0]).and_then(|p| p.iter().position(|old| old == &(*k as usize)));
                 new.part(args[0], k.expect("parts that are read were kept"))
             }

@@ -52,7 +52,7 @@ fn same_seed_same_graph() {
 #[test]
 fn every_operation_occurs() {
     let mut seen = BTreeSet::new();
-    (0..3000).for_each(|seed| names(&random_graph(seed, &Config::default()).graph, &mut seen));
+    (0..1000).for_each(|seed| names(&random_graph(seed, &Config::default()).graph, &mut seen));
     let funs = [
         Fun::Neg,
         Fun::Abs,
