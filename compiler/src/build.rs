@@ -125,8 +125,19 @@ impl Build<'_> {
             subst.push((*axis, At::from_program(to, indices.len() as u8)));
         }
         let (x, outside) = (self.at(of), otherwise.map(|t| self.at(t)));
-        let outside = outside.map(|o| if self.graph.ty(x).elem == Elem::Real { self.graph.to_real(o) } else { o });
+        let outside = outside.map(|o| self.like_elem(o, self.graph.ty(x).elem));
         self.graph.read(x, &subst, &indices, outside)
+    }
+
+    /// A value outside in the element type of what is read: a number beside indices is a whole one.
+    fn like_elem(&mut self, outside: NodeId, elem: Elem) -> NodeId {
+        match (elem, self.graph.ty(outside).elem, self.graph.as_num(outside)) {
+            (Elem::Real, ..) => self.graph.to_real(outside),
+            (Elem::Bool, Elem::Real, Some(n)) => self.graph.add(Op::Const(crate::graph::Num::new(n), Elem::Bool), []),
+            (_, Elem::Real, Some(n)) => self.graph.int(n as i64),
+            (_, Elem::Real, None) => self.graph.map1(Fun::ToInt, outside),
+            _ => outside,
+        }
     }
 
     fn grad(&mut self, of: TermId, wrt: TermId, axes: &[Axis], shared: &[Axis]) -> NodeId {

@@ -344,7 +344,10 @@ impl Elab<'_> {
         let span = decl.name.span;
         let active = std::mem::take(&mut self.active);
         let mode = Mode { first: true, instead: Default::default(), ..self.mode.clone() };
+        // The definitions of a block were perhaps evaluated before, from the states' values instead of their first ones.
+        let block = super::train::block_scope(scope).is_some();
         let result = self.in_mode(mode, |elab| {
+            let scope = &if block { elab.train_scope() } else { scope.clone() };
             let t = match &decl.init {
                 Some(Init::Value(e)) => elab.eval_tensor(e, scope)?,
                 Some(Init::Draw(e)) => elab.draw_first(e, axes, &decl.name.name, scope)?,

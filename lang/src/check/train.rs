@@ -449,7 +449,7 @@ fn goal_pass(number: usize) -> String {
 }
 
 /// The nearest scope of a train block's lines.
-fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
+pub fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
     Scope::nearest(scope, "<block>")
 }
 
