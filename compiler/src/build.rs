@@ -93,6 +93,7 @@ impl Build<'_> {
             }
             p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
             p::Op::Along { of, by } => self.along(*of, by),
+            p::Op::Flat { parts, axis } => self.flat(parts, *axis),
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])
@@ -160,6 +161,26 @@ impl Build<'_> {
         let wrts = by.iter().map(|d| self.at(d.wrt));
         let args: Args = std::iter::once(self.at(of)).chain(wrts).chain(by.iter().map(|d| self.at(d.tangent))).collect();
         self.graph.add(Op::Along(names), args)
+    }
+
+    /// The sum of the tensors, each put in its place along the vector's axis; see [`crate::flat`].
+    fn flat(&mut self, parts: &[(TermId, Vec<Axis>)], axis: Axis) -> NodeId {
+        let (mut offset, mut sum) = (0, Vec::new());
+        for (term, own) in parts {
+            let mut stride = 1;
+            let mut terms = Vec::new();
+            for a in own.iter().rev() {
+                terms.push((stride, *a));
+                stride *= match self.unit.dims[a.dim.index()].size {
+                    p::Size::Fixed(n) => n as i64,
+                    _ => unreachable!("a flattened tensor has fixed sizes"),
+                };
+            }
+            let x = self.at(*term);
+            sum.push(self.graph.fiber(Red::Sum, x, &[(axis, At::affine(terms, offset))], own, &[]));
+            offset += stride;
+        }
+        self.graph.add_all(&sum)
     }
 
     fn reduce(&mut self, red: p::Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {

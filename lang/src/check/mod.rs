@@ -107,6 +107,8 @@ struct Elab<'a> {
     /// Next values of net states and of a train block's own.
     next_states: BTreeMap<StateId, TermId>,
     depth: usize,
+    /// Values that a derivative by another argument of the same function holds fixed.
+    held: Vec<TermId>,
     /// Definitions of a train block, evaluated when first asked for, in each mode anew.
     definitions: Vec<Definition>,
     /// Definitions being evaluated, to find cycles.

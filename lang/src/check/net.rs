@@ -76,6 +76,7 @@ impl Elab<'_> {
             inner.set(name.as_str(), value.clone());
         }
         inner.set("training", Value::Truth(self.mode.training));
+        inner.set("<arguments>", super::call::arguments(&pairs));
         for ((name, value, at), param) in pairs.into_iter().zip(&decl.params) {
             let value = match &param.ty {
                 Some(ty) => {

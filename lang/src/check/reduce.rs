@@ -271,7 +271,10 @@ impl Elab<'_> {
                 let of = self.scalar(body, scope)?;
                 // Parameters come into being at a net's first evaluation, perhaps just now.
                 let by = if let Value::Instance(i) = &by { Value::Tree(self.instance_tree(i, span)) } else { by };
-                self.gradient_by(&of, &by, e.span)
+                match &*e.kind {
+                    ExprKind::Name { name, .. } => self.by_name(name, scope, |elab| elab.gradient_by(&of, &by, e.span)),
+                    _ => self.gradient_by(&of, &by, e.span),
+                }
             }
             _ => fail(
                 Diagnostic::error(Code::G0301, span, "`grad` differentiates by one thing")

@@ -65,6 +65,7 @@ impl<'a> Elab<'a> {
             first_states: vec![],
             next_states: BTreeMap::new(),
             depth: 0,
+            held: vec![],
             definitions: vec![],
             open: vec![],
             open_globals: vec![],

@@ -157,6 +157,11 @@ impl Scope {
         found.or_else(|| self.parent.as_ref().and_then(|p| p.get(name)))
     }
 
+    /// The definition in this frame itself.
+    pub fn own(&self, name: &str) -> Option<Value> {
+        self.names.borrow().get(name).cloned()
+    }
+
     /// Names in sight, for near misses.
     pub fn all(&self) -> Vec<String> {
         let mut names: Vec<String> = self.names.borrow().keys().cloned().collect();
