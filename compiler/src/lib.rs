@@ -9,6 +9,7 @@ pub mod flat;
 pub mod fuse;
 pub mod grad;
 pub mod graph;
+pub mod library;
 pub mod pass;
 pub mod philox;
 pub mod plan;

@@ -162,6 +162,11 @@ impl Scope {
         self.names.borrow().get(name).cloned()
     }
 
+    /// Names of its own frame.
+    pub fn own_names(&self) -> Vec<String> {
+        self.names.borrow().keys().cloned().collect()
+    }
+
     /// Names in sight, for near misses.
     pub fn all(&self) -> Vec<String> {
         let mut names: Vec<String> = self.names.borrow().keys().cloned().collect();
