@@ -38,7 +38,9 @@ fn run_case(source: &str) -> Result<(), String> {
         }
     }
     for unit in &model.checked().program.units {
-        if unit.kind == UnitKind::Task && unit.dims.iter().all(|d| matches!(d.size, Size::Fixed(_)) || d.name == "batch") {
+        if unit.kind == UnitKind::Task
+            && unit.dims.iter().all(|d| matches!(d.size, Size::Fixed(_)) || d.name == "batch")
+        {
             against_reference(&model, unit)?;
         }
     }

@@ -3,7 +3,7 @@
 
 mod repeat;
 
-use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Tables};
+use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Red, Tables};
 use crate::reductions::Over;
 use gannet_lang::print_program::needed;
 use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, Hyper, TermId, Ty, Unit};
@@ -101,6 +101,7 @@ impl Build<'_> {
                 self.graph.add(Op::Part(u32::from(*k)), [x])
             }
             p::Op::Along { of, by } => self.along(*of, by),
+            p::Op::Flat { parts, axis } => self.flat(parts, *axis),
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])
@@ -181,5 +182,25 @@ impl Build<'_> {
             std::iter::once(of).chain(by.iter().map(|d| d.wrt)).chain(by.iter().map(|d| d.tangent)).collect();
         let args = self.all(&terms);
         self.graph.add(Op::Along(names), args)
+    }
+
+    /// The sum of the tensors, each put in its place along the vector's axis; see [`crate::flat`].
+    fn flat(&mut self, parts: &[(TermId, Vec<Axis>)], axis: Axis) -> NodeId {
+        let (mut offset, mut sum) = (0, Vec::new());
+        for (term, own) in parts {
+            let mut stride = 1;
+            let mut terms = Vec::new();
+            for a in own.iter().rev() {
+                terms.push((stride, *a));
+                stride *= match self.unit.dims[a.dim.index()].size {
+                    p::Size::Fixed(n) => n as i64,
+                    _ => unreachable!("a flattened tensor has fixed sizes"),
+                };
+            }
+            let x = self.at(*term);
+            sum.push(self.graph.fiber(Red::Sum, x, &[(axis, At::affine(terms, offset))], own, &[]));
+            offset += stride;
+        }
+        self.graph.add_all(&sum)
     }
 }

@@ -5,6 +5,7 @@
 pub mod build;
 pub mod egraph;
 pub mod emit;
+pub mod flat;
 pub mod fuse;
 pub mod grad;
 pub mod graph;

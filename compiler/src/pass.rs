@@ -5,7 +5,7 @@ use crate::build::build;
 use crate::fuse::{LowerOptions, lower};
 use crate::graph::{Graph, Tables};
 use crate::plan::Plan;
-use crate::{egraph, grad};
+use crate::{egraph, flat, grad};
 use gannet_lang::program::{Function, Unit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,6 +59,7 @@ pub struct Pass {
 /// contractions are ordered last, since rewriting finds more in products of many factors.
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "differentiate", about: "expands gradients", rewriting: false, run: |g, _| grad::differentiate(g) },
+    Pass { name: "flat", about: "computes flat vectors leaf by leaf", rewriting: true, run: by_leaves },
     Pass {
         name: "rewrite",
         about: "rewrites by rules, cheapest form by an e-graph",
@@ -75,6 +76,11 @@ pub const PIPELINE: &[Pass] = &[
         run: |g, _| egraph::order(&g.map_bodies(&egraph::order)),
     },
 ];
+
+/// A sum over a vector becomes one of sums over its leaves: not the same bits.
+fn by_leaves(graph: &Graph, options: &CompileOptions) -> Graph {
+    if options.strict { graph.clone() } else { flat::by_leaves(graph) }
+}
 
 /// What a compilation went through.
 pub struct Stages {

@@ -81,6 +81,7 @@ pub fn operands(op: &Op) -> Vec<TermId> {
             let indices = at.iter().filter_map(|(_, a)| if let At::Term(t) = a { Some(*t) } else { None });
             std::iter::once(*of).chain(indices).chain(*otherwise).collect()
         }
+        Op::Flat { parts, .. } => parts.iter().map(|p| p.0).collect(),
         Op::View(x) | Op::Point(x, _) | Op::Stop(x) | Op::Part(x, _) => vec![*x],
         Op::Grad { of, wrt, .. } => vec![*of, *wrt],
         Op::Along { of, by } => std::iter::once(*of).chain(by.iter().flat_map(|d| [d.wrt, d.tangent])).collect(),
@@ -199,6 +200,10 @@ fn op(op: &Op, unit: &Unit) -> String {
         Op::Along { of, by } => {
             let by = by.iter().map(|d| format!("{} as {} = {}", d.wrt, axes(&d.axes, unit), d.tangent));
             format!("along[{}]({of})", by.collect::<Vec<_>>().join("; "))
+        }
+        Op::Flat { parts, axis: to } => {
+            let parts: Vec<String> = parts.iter().map(|p| format!("{}[{}]", p.0, axes(&p.1, unit))).collect();
+            format!("flat[{}]({})", axis(*to, unit), parts.join(", "))
         }
         Op::Stop(x) => format!("stop({x})"),
         Op::Custom { value, inputs, cotangent, back } => {

@@ -45,11 +45,14 @@ impl Watch {
         found.map_or(Ok(()), |output| Err(self.explain(session, bound, function, &output)))
     }
 
-    /// A parameter or state that was finite before the step and is not now.
+    /// A parameter or state that is not finite now and was so before the step, or NaN. (A state may start from infinity.)
     fn broken(&self, session: &Session) -> Option<Output> {
-        let finite =
-            |ty: &Ty, m: &Memory| ty.elem != Elem::Real || entries(session, ty, m).iter().all(|x| x.is_finite());
-        let broke = |ty: &Ty, before: &Memory, now: &Memory| !finite(ty, now) && finite(ty, before);
+        let all = |ty: &Ty, m: &Memory, good: fn(f64) -> bool| {
+            ty.elem != Elem::Real || entries(session, ty, m).into_iter().all(good)
+        };
+        let broke = |ty: &Ty, before: &Memory, now: &Memory| {
+            !all(ty, now, f64::is_finite) && (all(ty, before, f64::is_finite) || !all(ty, before, |x| !x.is_nan()))
+        };
         let (unit, store) = (&session.unit, &session.store);
         let params = (0..unit.params.len())
             .find(|k| broke(&unit.params[*k].ty, &self.before.params[*k], &store.params[*k]))

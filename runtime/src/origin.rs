@@ -77,7 +77,7 @@ impl Search<'_> {
         !self.value(id).data[entry].is_finite() && !meant
     }
 
-    /// An infinity is meant if it is a constant, or if it comes from nothing but such ones.
+    /// An infinity is meant if it is a constant, if a state held it before, or if it comes from nothing but such ones.
     fn mark_meant(&mut self) {
         for id in self.graph.ids().filter(|id| self.values[id.index()].is_some()) {
             let node = self.graph.node(id);
@@ -87,7 +87,7 @@ impl Search<'_> {
             let count = self.value(id).data.len();
             let meant = (0..count).map(|k| {
                 let infinite = self.value(id).data[k].is_infinite();
-                infinite && (matches!(node.op, Op::Const(..)) || self.passed_on(id, k))
+                infinite && (matches!(node.op, Op::Const(..) | Op::State(_)) || self.passed_on(id, k))
             });
             let meant: Vec<bool> = meant.collect();
             self.meant[id.index()] = meant;

@@ -111,6 +111,15 @@ fn two_groups(g: &Graph, factors: &[NodeId]) -> Option<[Vec<NodeId>; 2]> {
     Some([left, right])
 }
 
+/// Does the form give every choice of its axes another number (a number written in mixed digits)?
+fn places_apart(g: &Graph, to: &At) -> bool {
+    let At::Affine { terms, .. } = to else { return false };
+    let mut terms: Vec<(i64, f64)> = terms.iter().map(|(c, a)| (c.abs(), g.tables.entries(&[*a]))).collect();
+    terms.sort_by_key(|t| t.0);
+    let fits = |w: &[(i64, f64)]| w[1].0 as f64 >= w[0].0 as f64 * w[0].1;
+    terms.len() > 1 && terms.windows(2).all(fits)
+}
+
 /// An over-axis solved for: `axis = sign * (target - rest)`.
 struct Solved {
     axis: Axis,
@@ -129,6 +138,10 @@ fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> N
         return whole(g);
     }
     let (solved, open) = solve(g, at, over);
+    // Entries that all have places of their own are put there; a look from each place would find nothing mostly.
+    if !open.is_empty() && at.iter().any(|(_, to)| places_apart(g, to)) {
+        return whole(g);
+    }
     // What is left is a loop over these for every entry of the result: worth it only while it is short.
     if solved.is_empty() || g.tables.entries(&open) > 64.0 {
         return whole(g);

@@ -31,7 +31,7 @@ impl Elab<'_> {
         let tangent = self.eval(v, scope)?;
         let tangent = self.as_tree(&tangent, v.span);
         let pairs = self.pairs(&by, &tangent, var.span, v.span)?;
-        self.along_value(value, &pairs, (body.span, var.span), span)
+        self.by_name(&var.name, scope, |elab| elab.along_value(value, &pairs, (body.span, var.span), span))
     }
 
     /// Variables with their tangents, leaf by leaf.

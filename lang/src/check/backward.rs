@@ -54,8 +54,9 @@ impl Elab<'_> {
         if parts.len() > inputs.len() {
             let message = format!("`backward` gives {} gradients for {} arguments", parts.len(), inputs.len());
             return fail(
-                Diagnostic::error(Code::G0305, backward.span, message)
-                    .hint("one for each real tensor among the arguments, in their order; the last ones may be left out"),
+                Diagnostic::error(Code::G0305, backward.span, message).hint(
+                    "one for each real tensor among the arguments, in their order; the last ones may be left out",
+                ),
             );
         }
         // Arguments without a gradient of their own get none.
@@ -78,8 +79,12 @@ impl Elab<'_> {
 
     /// What a backward block sees: the function's arguments and equations, or only what it says it saves.
     fn backward_scope(&mut self, decl: &FnDecl, inner: &Rc<Scope>) -> Check<Rc<Scope>> {
-        let saved: Vec<&Ident> =
-            decl.body.stmts.iter().flat_map(|s| if let Stmt::Save(names) = s { names.as_slice() } else { &[] }).collect();
+        let saved: Vec<&Ident> = decl
+            .body
+            .stmts
+            .iter()
+            .flat_map(|s| if let Stmt::Save(names) = s { names.as_slice() } else { &[] })
+            .collect();
         if saved.is_empty() {
             return Ok(Scope::inside(inner));
         }
@@ -114,7 +119,8 @@ impl Elab<'_> {
                 continue;
             }
             let axes = self.ty(late.at).axes.clone();
-            let Value::Tensor(dy) = self.gradient_by(loss, &Value::Tensor(Tensor { id: late.at, axes: axes.clone() }), span)?
+            let Value::Tensor(dy) =
+                self.gradient_by(loss, &Value::Tensor(Tensor { id: late.at, axes: axes.clone() }), span)?
             else {
                 unreachable!("the gradient by a tensor is one")
             };

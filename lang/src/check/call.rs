@@ -169,6 +169,7 @@ impl Elab<'_> {
             inner.set(name.as_str(), value.clone());
         }
         inner.set("<fn>", Value::Truth(true));
+        inner.set("<arguments>", arguments(&pairs));
         if decl.backward.is_some() {
             return self.with_backward(decl, pairs, &inner, span);
         }
@@ -434,6 +435,11 @@ pub fn called(mut d: Box<Diagnostic>, span: Span, name: &str) -> Box<Diagnostic>
         d.labels.push(crate::diag::Label { span, text: format!("in this call of `{name}`") });
     }
     d
+}
+
+/// The arguments of a call by their names.
+pub fn arguments(pairs: &[(String, Value, Span)]) -> Value {
+    Value::Record(pairs.iter().map(|(name, value, _)| (name.clone(), value.clone())).collect())
 }
 
 fn listed(params: &[ParamDecl]) -> String {

@@ -53,14 +53,7 @@ impl Elab<'_> {
     }
 
     /// The expression with each distribution in it replaced by the name of a draw.
-    fn draws_named(
-        &mut self,
-        e: &Expr,
-        axes: &[Axis],
-        key: &str,
-        scope: &Rc<Scope>,
-        count: &mut usize,
-    ) -> Check<Expr> {
+    fn draws_named(&mut self, e: &Expr, axes: &[Axis], key: &str, scope: &Rc<Scope>, count: &mut usize) -> Check<Expr> {
         if is_draw(e) {
             let t = self.draw_first(e, axes, &format!("{key} {count}"), scope)?;
             let name = format!("<draw {count}>");

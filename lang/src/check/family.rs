@@ -73,12 +73,7 @@ impl<'a> Elab<'a> {
     }
 
     /// All members at once: each on its part of the arguments that carry the family's axes.
-    pub fn run_family(
-        &mut self,
-        instance: &Rc<Instance>,
-        pairs: Vec<(String, Value, Span)>,
-        span: Span,
-    ) -> Check<Ran> {
+    pub fn run_family(&mut self, instance: &Rc<Instance>, pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Ran> {
         let (all, axes) = self.whole(instance, span);
         let run = self.within(&axes, |elab| {
             let mut own = Vec::new();
@@ -200,14 +195,7 @@ impl<'a> Elab<'a> {
     }
 
     /// One turn: call sites inside are members of families over the dim.
-    fn layer(
-        &mut self,
-        at: &Tensor,
-        dim: DimId,
-        body: &[Stmt],
-        inner: &Rc<Scope>,
-        outer: &Rc<Scope>,
-    ) -> Check<()> {
+    fn layer(&mut self, at: &Tensor, dim: DimId, body: &[Stmt], inner: &Rc<Scope>, outer: &Rc<Scope>) -> Check<()> {
         if self.frames.is_empty() {
             self.frames.push(super::Frame::default());
         }
@@ -220,13 +208,7 @@ impl<'a> Elab<'a> {
     }
 
     /// One turn of an unrolled loop: what is primed carries.
-    pub fn turn_of_loop(
-        &mut self,
-        body: &[Stmt],
-        inner: &Rc<Scope>,
-        outer: &Rc<Scope>,
-        same_shape: bool,
-    ) -> Check<()> {
+    pub fn turn_of_loop(&mut self, body: &[Stmt], inner: &Rc<Scope>, outer: &Rc<Scope>, same_shape: bool) -> Check<()> {
         for stmt in body {
             if let Stmt::Let(l) = stmt
                 && let [t] = l.targets.as_slice()
@@ -259,8 +241,9 @@ impl<'a> Elab<'a> {
         }
         let message = format!("`{}` changes its shape from `{}` to `{}`", name.name, self.shown(&a), self.shown(&b));
         fail(
-            Diagnostic::error(Code::G0201, span, message)
-                .hint("a loop over a dim keeps shapes; a loop over a list may change them: `for n in [32, 16] { ... }`"),
+            Diagnostic::error(Code::G0201, span, message).hint(
+                "a loop over a dim keeps shapes; a loop over a list may change them: `for n in [32, 16] { ... }`",
+            ),
         )
     }
 

@@ -65,11 +65,14 @@ impl Elab<'_> {
             );
         }
         match self.eval(base, scope)? {
-            v @ (Value::Tensor(_) | Value::Hyper(..) | Value::Num(_) | Value::Tree(_) | Value::Record(_) | Value::Tuple(_)) => {
-                self.each_tensor(&v, base.span, &mut |elab, t| {
-                    elab.read(t, items, outside.as_ref(), base.span, span, scope)
-                })
-            }
+            v @ (Value::Tensor(_)
+            | Value::Hyper(..)
+            | Value::Num(_)
+            | Value::Tree(_)
+            | Value::Record(_)
+            | Value::Tuple(_)) => self.each_tensor(&v, base.span, &mut |elab, t| {
+                elab.read(t, items, outside.as_ref(), base.span, span, scope)
+            }),
             Value::Instance(instance) if !instance.open_dims().is_empty() => self.member(&instance, items, span, scope),
             other => fail(Diagnostic::error(Code::G0207, span, format!("{} has no indices", other.what()))),
         }
@@ -210,7 +213,8 @@ impl Elab<'_> {
         {
             let width = b.plus(a.clone().times(-1));
             if !width.terms.is_empty() || width.offset < 1 {
-                let d = Diagnostic::error(Code::G0303, span, "the size of a slice does not depend on an index variable");
+                let d =
+                    Diagnostic::error(Code::G0303, span, "the size of a slice does not depend on an index variable");
                 return fail(d.hint("a window has one size everywhere: `x[i..i + 3]`"));
             }
             let range = self.affine_range(&a.terms, a.offset + width.offset - 1);
@@ -227,9 +231,7 @@ impl Elab<'_> {
         let (first, last) = (self.bound(&from, spans.0)?, self.bound(&to, spans.1)?);
         let SizeExpr::Const(offset) = first else {
             let message = "a slice starts at a number known before the program runs";
-            return fail(
-                Diagnostic::error(Code::G0303, spans.0, message).hint("the end may be a size: `x[1..n]`"),
-            );
+            return fail(Diagnostic::error(Code::G0303, spans.0, message).hint("the end may be a size: `x[1..n]`"));
         };
         let size = less(last, offset);
         let whole = self.size_form(axis.dim);
@@ -281,9 +283,7 @@ impl Elab<'_> {
             Op::Iota(axis) => Affine { terms: vec![(1, *axis)], offset: 0 },
             Op::Const(n) if n.fract() == 0.0 => Affine { terms: vec![], offset: *n as i64 },
             Op::Map(Fun::Neg, args) => self.affine_term(args[0])?.times(-1),
-            Op::Map(Fun::Add, args) if args.len() == 2 => {
-                self.affine_term(args[0])?.plus(self.affine_term(args[1])?)
-            }
+            Op::Map(Fun::Add, args) if args.len() == 2 => self.affine_term(args[0])?.plus(self.affine_term(args[1])?),
             Op::Map(Fun::Sub, args) => self.affine_term(args[0])?.plus(self.affine_term(args[1])?.times(-1)),
             Op::Map(Fun::Mul, args) if args.len() == 2 => {
                 let (a, b) = (self.affine_term(args[0])?, self.affine_term(args[1])?);

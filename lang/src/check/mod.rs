@@ -14,8 +14,8 @@ mod draw;
 mod edges;
 mod every;
 mod expr;
-mod faults;
 mod family;
+mod faults;
 mod fiber;
 mod globals;
 mod index;
@@ -147,6 +147,8 @@ struct Elab<'a> {
     /// Next values of net states and of a train block's own.
     next_states: BTreeMap<StateId, TermId>,
     depth: usize,
+    /// Values that a derivative by another argument of the same function holds fixed.
+    held: Vec<TermId>,
     /// Definitions of a train block, evaluated when first asked for, in each mode anew.
     definitions: Vec<Definition>,
     /// Definitions being evaluated, to find cycles.

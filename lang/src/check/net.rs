@@ -68,18 +68,14 @@ impl Elab<'_> {
         self.run_body(instance, pairs, span)
     }
 
-    fn run_body(
-        &mut self,
-        instance: &Rc<Instance>,
-        pairs: Vec<(String, Value, Span)>,
-        span: Span,
-    ) -> Check<Ran> {
+    fn run_body(&mut self, instance: &Rc<Instance>, pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Ran> {
         let decl = instance.net.decl.clone();
         let inner = Scope::inside(&self.home(decl.name.span));
         for (name, value) in &instance.net.statics {
             inner.set(name.as_str(), value.clone());
         }
         inner.set("training", Value::Truth(self.mode.training));
+        inner.set("<arguments>", super::call::arguments(&pairs));
         for ((name, value, at), param) in pairs.into_iter().zip(&decl.params) {
             let value = match &param.ty {
                 Some(ty) => {
@@ -214,10 +210,9 @@ impl Elab<'_> {
             0 => format!("`{name}` has no parameters"),
             _ => format!("the parameters of `{name}` are not known at this place"),
         };
-        fail(
-            Diagnostic::error(Code::G0401, span, message)
-                .hint("they come into being where the net is first called, or where its arguments' types name declared dims"),
-        )
+        fail(Diagnostic::error(Code::G0401, span, message).hint(
+            "they come into being where the net is first called, or where its arguments' types name declared dims",
+        ))
     }
 
     /// The objective at other parameters: the loss of the same batch and the same draws.

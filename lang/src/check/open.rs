@@ -133,7 +133,9 @@ impl Elab<'_> {
         if size != Some(total as i64) {
             let message = format!("the vector `{}` becomes a tree of {total} entries", self.shown(&v));
             let d = Diagnostic::error(Code::G0201, span, message).label(vector.span, self.shown(&v));
-            return fail(d.label(like.span, format!("{total} entries")).hint("`size(flat(f))` is the number of entries"));
+            return fail(
+                d.label(like.span, format!("{total} entries")).hint("`size(flat(f))` is the number of entries"),
+            );
         }
         let mut offset = 0;
         let mut leaves = Vec::new();
@@ -172,7 +174,9 @@ impl Elab<'_> {
     pub fn forget_unused(&mut self) {
         let mut read: BTreeSet<ParamId> = BTreeSet::new();
         for function in self.unit.functions.iter().filter(|f| f.name != "init") {
-            read.extend(function.outputs.iter().filter_map(|(o, _)| if let Output::Param(p) = o { Some(*p) } else { None }));
+            read.extend(
+                function.outputs.iter().filter_map(|(o, _)| if let Output::Param(p) = o { Some(*p) } else { None }),
+            );
         }
         let outputs: Vec<(Output, TermId)> = self.unit.functions.iter().flat_map(|f| f.outputs.clone()).collect();
         for id in crate::print_program::needed(&self.unit, &outputs) {

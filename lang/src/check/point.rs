@@ -1,11 +1,13 @@
 //! Derivatives with respect to a value that was computed before: what depends on it is built again on a point.
 //! Law: the copy has the types of the original, and points inside it are points of its own.
 
-use super::Elab;
+use super::value::{Scope, Value};
+use super::{Check, Elab};
 use crate::diag::Span;
 use crate::print_program::operands;
 use crate::program::{At, Direction, Loop, LoopId, LoopPart, Op, ParamId, PointId, TermId};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 impl Elab<'_> {
     /// Is it a parameter or a point, by which one may differentiate directly?
@@ -34,6 +36,28 @@ impl Elab<'_> {
         false
     }
 
+    /// Differentiates by a name: the other arguments of the function that has it as an argument are held fixed, even if
+    /// the call computed them from the same value.
+    pub fn by_name<T>(&mut self, name: &str, scope: &Rc<Scope>, f: impl FnOnce(&mut Self) -> Check<T>) -> Check<T> {
+        let home = Scope::nearest(scope, name);
+        let mut held = Vec::new();
+        if let Some(Value::Record(arguments)) = home.and_then(|s| s.own("<arguments>"))
+            && arguments.iter().any(|a| a.0 == name)
+        {
+            for (_, value) in arguments.iter().filter(|a| a.0 != name) {
+                match value {
+                    Value::Tensor(t) => held.push(t.id),
+                    Value::Tree(tree) => held.extend(tree.leaves.iter().map(|l| l.value.id)),
+                    _ => {}
+                }
+            }
+        }
+        let before = std::mem::replace(&mut self.held, held);
+        let result = f(self);
+        self.held = before;
+        result
+    }
+
     /// `of` built again on a point with the value of `by`, and that point.
     pub fn on_point(&mut self, of: TermId, by: TermId, span: Span) -> (TermId, TermId) {
         let (of, start) = self.all_on_point(&[of], by, span);
@@ -57,7 +81,7 @@ impl Elab<'_> {
                 continue;
             }
             let op = self.unit.terms[id.index()].op.clone();
-            if operands(&op).iter().any(|t| map.contains_key(t)) {
+            if !self.held.contains(&id) && operands(&op).iter().any(|t| map.contains_key(t)) {
                 let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
                 let to = |t: TermId| map.get(&t).copied().unwrap_or(t);
                 let mut op = mapped(op, fresh, &to);
@@ -83,11 +107,7 @@ impl Elab<'_> {
     }
 
     /// New loops for those that depend on a key of `map`; their states get new terms in it.
-    fn loops_on(
-        &mut self,
-        needed: &[bool],
-        map: &mut BTreeMap<TermId, TermId>,
-    ) -> BTreeMap<LoopId, LoopId> {
+    fn loops_on(&mut self, needed: &[bool], map: &mut BTreeMap<TermId, TermId>) -> BTreeMap<LoopId, LoopId> {
         let mut loops = BTreeMap::new();
         for k in (0..needed.len()).filter(|k| needed[*k]) {
             let Op::LoopOut { of: l, .. } = self.unit.terms[k].op else { continue };
@@ -144,6 +164,7 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         }
         Op::View(x) => Op::View(to(x)),
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
+        Op::Flat { parts, axis } => Op::Flat { parts: parts.into_iter().map(|(t, a)| (to(t), a)).collect(), axis },
         Op::Stop(x) => Op::Stop(to(x)),
         Op::Grad { of, wrt, axes, shared } => Op::Grad { of: to(of), wrt: to(wrt), axes, shared },
         Op::Along { of, by } => {

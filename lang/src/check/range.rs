@@ -104,9 +104,7 @@ impl Elab<'_> {
         match &self.unit.dims[dim.index()].size {
             Size::Fixed(n) => Form::constant(*n as i64),
             Size::Open => Form { constant: 0, sizes: BTreeMap::from([(dim, 1)]) },
-            Size::Of(e) => {
-                self.form_of(e).unwrap_or_else(|| Form { constant: 0, sizes: BTreeMap::from([(dim, 1)]) })
-            }
+            Size::Of(e) => self.form_of(e).unwrap_or_else(|| Form { constant: 0, sizes: BTreeMap::from([(dim, 1)]) }),
         }
     }
 

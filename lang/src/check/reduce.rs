@@ -253,9 +253,8 @@ impl Elab<'_> {
             Red::ArgMax | Red::ArgMin | Red::LogSumExp | Red::Var => {
                 let spans = vec![body.span; values.len()];
                 let stacked = self.stack(&values, &spans, span)?;
-                return self.each_tensor(&stacked, span, &mut |elab, t| {
-                    Ok(elab.reduce(red, t, &t.axes[..1], None, span))
-                });
+                return self
+                    .each_tensor(&stacked, span, &mut |elab, t| Ok(elab.reduce(red, t, &t.axes[..1], None, span)));
             }
         };
         let mut values = values.into_iter();
@@ -291,7 +290,10 @@ impl Elab<'_> {
                 let of = self.scalar(body, scope)?;
                 // Parameters come into being at a net's first evaluation, perhaps just now.
                 let by = if let Value::Instance(i) = &by { Value::Tree(self.instance_tree(i, span)) } else { by };
-                self.gradient_by(&of, &by, e.span)
+                match &*e.kind {
+                    ExprKind::Name { name, .. } => self.by_name(name, scope, |elab| elab.gradient_by(&of, &by, e.span)),
+                    _ => self.gradient_by(&of, &by, e.span),
+                }
             }
             _ => fail(
                 Diagnostic::error(Code::G0301, span, "`grad` differentiates by one thing")

@@ -209,8 +209,7 @@ impl Elab<'_> {
                 if elem == Elem::Real && elab.elem(&t) != Elem::Real { elab.map1(Fun::ToReal, &t, span) } else { t };
             let first = elab.first_of(t.id);
             let axes = elab.family_axes(own);
-            let names: Vec<(Axis, Axis)> =
-                variables.iter().chain(&inside).copied().zip(axes.iter().copied()).collect();
+            let names: Vec<(Axis, Axis)> = variables.iter().chain(&inside).copied().zip(axes.iter().copied()).collect();
             let all = Tensor { id: first, axes: variables.iter().chain(&inside).copied().collect() };
             let id = elab.rename(&all, &names, span).id;
             Ok(elab.spread(id, &axes, span))

@@ -80,6 +80,7 @@ impl<'a> Elab<'a> {
             first_states: vec![],
             next_states: BTreeMap::new(),
             depth: 0,
+            held: vec![],
             definitions: vec![],
             open: vec![],
             open_globals: vec![],
@@ -468,7 +469,7 @@ fn goal_pass(number: usize) -> String {
 }
 
 /// The nearest scope of a train block's lines.
-fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
+pub fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
     Scope::nearest(scope, "<block>")
 }
 

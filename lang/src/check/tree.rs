@@ -3,7 +3,7 @@
 use super::value::{Instance, Leaf, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Op, ParamId, TermId};
+use crate::program::{Elem, Fun, Op, ParamId, TermId};
 
 impl Elab<'_> {
     /// Applies leaf by leaf; arguments that are no trees take part in every leaf.
@@ -101,7 +101,6 @@ impl Elab<'_> {
 
     /// The term over all these axes: repeated along those that it lacks.
     pub fn spread(&mut self, id: TermId, axes: &[crate::program::Axis], span: Span) -> TermId {
-        use crate::program::{Elem, Fun};
         let ty = self.ty(id).clone();
         let lacking: Vec<_> = axes.iter().copied().filter(|a| !ty.axes.contains(a)).collect();
         if lacking.is_empty() {
@@ -139,52 +138,18 @@ impl Elab<'_> {
         let dim = self.number_dim(total);
         let taken: Vec<_> = parts.iter().flat_map(|t| t.axes.iter().copied()).collect();
         let axis = self.fresh_axis(dim, &taken);
-        let place = self.iota(axis, span);
-        let mut offset = 0;
-        let mut sum: Option<Tensor> = None;
-        for (t, size) in parts.iter().zip(&sizes) {
-            let part = self.flat_part(t, size, &place, offset, axis, span)?;
-            offset += size.iter().product::<u64>();
-            sum = Some(match sum {
-                None => part,
-                Some(s) => self.map2(crate::program::Fun::Add, &s, &part, span)?,
-            });
+        let mut all: Vec<crate::program::Axis> = Vec::new();
+        let mut listed = Vec::new();
+        for t in parts {
+            let t = if self.elem(&t) == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) };
+            all.extend(self.ty(t.id).axes.iter().copied().filter(|a| !t.axes.contains(a)));
+            listed.push((t.id, t.axes));
         }
-        sum.map_or_else(|| fail(Diagnostic::error(Code::G0205, span, "there is nothing to flatten")), Ok)
-    }
-
-    /// One tensor's entries from `offset` on, nought elsewhere.
-    fn flat_part(
-        &mut self,
-        t: &Tensor,
-        sizes: &[u64],
-        place: &Tensor,
-        offset: u64,
-        axis: crate::program::Axis,
-        span: Span,
-    ) -> Check<Tensor> {
-        use crate::program::{At, Elem, Fun};
-        let whole = |elab: &mut Self, n: u64| elab.constant(n as f64, Elem::Int, span);
-        let start = whole(self, offset);
-        let mut rest = self.map2(Fun::Sub, place, &start, span)?;
-        let mut at = Vec::new();
-        for (k, own) in t.axes.iter().enumerate() {
-            let below: u64 = sizes[k + 1..].iter().product();
-            let stride = whole(self, below);
-            let index = self.map2(Fun::IntDiv, &rest, &stride, span)?;
-            rest = self.map2(Fun::Mod, &rest, &stride, span)?;
-            at.push((*own, At::Term(index.id)));
+        if listed.is_empty() {
+            return fail(Diagnostic::error(Code::G0205, span, "there is nothing to flatten"));
         }
-        let zero = self.constant(0.0, Elem::Real, span);
-        let mut axes: Vec<_> = self.ty(t.id).axes.iter().copied().filter(|a| !t.axes.contains(a)).collect();
-        axes.push(axis);
-        if at.is_empty() {
-            // A scalar stands at one place.
-            let here = self.map2(Fun::Eq, place, &start, span)?;
-            let picked = self.map_aligned(Fun::Select, &[here, t.clone(), zero], vec![axis], span);
-            return Ok(picked);
-        }
-        let id = self.term(Op::Read { of: t.id, at, otherwise: Some(zero.id) }, Elem::Real, axes, span);
+        all.push(axis);
+        let id = self.term(Op::Flat { parts: listed, axis }, Elem::Real, all, span);
         Ok(Tensor { id, axes: vec![axis] })
     }
 }

@@ -59,7 +59,9 @@ impl Elab<'_> {
         let found = self.inferred(&names, bodies, scope);
         let mut out: Vec<(String, Axis)> = Vec::new();
         for (name, dim, span) in wanted {
-            let dim = dim.or_else(|| found.get(&name).copied()).or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body)));
+            let dim = dim
+                .or_else(|| found.get(&name).copied())
+                .or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body)));
             let Some(dim) = dim else {
                 return fail(
                     Diagnostic::error(

@@ -26,7 +26,8 @@ impl Elab<'_> {
             Value::Tree(tree) => self.leaves_replaced(tree, pairs, scope),
             Value::Record(fields) => self.fields_replaced(fields, pairs, scope),
             other => {
-                let message = format!("`with` replaces a part of a tree, a record or a tensor, not of {}", other.what());
+                let message =
+                    format!("`with` replaces a part of a tree, a record or a tensor, not of {}", other.what());
                 fail(Diagnostic::error(Code::G0205, span, message).hint("an entry of a tensor: `x with [i] = v`"))
             }
         }
@@ -143,7 +144,8 @@ impl Elab<'_> {
         if !t.axes.is_empty() {
             let message = format!("the index of one entry is a number, this is `{}`", self.shown(&t));
             return fail(
-                Diagnostic::error(Code::G0208, e.span, message).hint("in index notation: `y[n] = x[n] with [i[n]] = 0`"),
+                Diagnostic::error(Code::G0208, e.span, message)
+                    .hint("in index notation: `y[n] = x[n] with [i[n]] = 0`"),
             );
         }
         match self.elem(&t) {

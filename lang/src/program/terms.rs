@@ -314,6 +314,14 @@ pub enum Op {
         /// What moves, and where to.
         by: Vec<Direction>,
     },
+    /// All entries of several tensors as one vector along `axis`, one after the other, each in row-major order of the
+    /// axes that stand beside it, whose sizes are fixed. Further axes stay.
+    Flat {
+        /// Tensors with the axes that are laid out.
+        parts: Vec<(TermId, Vec<Axis>)>,
+        /// The axis of the vector.
+        axis: Axis,
+    },
     /// The same value, with no gradient.
     Stop(TermId),
     /// `value` with a gradient by hand: the cotangent of `inputs[k]` is `back[k]`, a term in which the point
@@ -416,6 +424,7 @@ impl Hash for Op {
             Op::Point(x, point) => (x, point).hash(h),
             Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
             Op::Along { of, by } => (of, by).hash(h),
+            Op::Flat { parts, axis } => (parts, axis).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
             Op::Run(run, name) => (run, name).hash(h),
             Op::Library(lib, xs) => (lib, xs).hash(h),

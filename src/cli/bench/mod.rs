@@ -3,6 +3,7 @@
 //! measurement needs and no example has are noise, written to a temporary folder that is removed at the end.
 
 mod large;
+mod persample;
 
 use super::args::BenchArgs;
 use gannet::lang::diag::{Code, Diagnostic};
@@ -65,8 +66,15 @@ impl Measure {
 /// A workload: its name and what measures it.
 type Workload = (&'static str, fn(&Bench) -> Result<Vec<Measure>, Error>);
 
-const WORKLOADS: [Workload; 6] =
-    [("check", check), ("compile", compile), ("mlp", mlp), ("adam", adam), ("digits", digits), ("fashion", fashion)];
+const WORKLOADS: [Workload; 7] = [
+    ("check", check),
+    ("compile", compile),
+    ("mlp", mlp),
+    ("adam", adam),
+    ("persample", persample::persample),
+    ("digits", digits),
+    ("fashion", fashion),
+];
 
 /// What all workloads share.
 struct Bench {
