@@ -52,7 +52,7 @@ pub fn print_unit(unit: &Unit) -> String {
         let _ = writeln!(out, "  hyper h{k} {} = {}", h.name, h.default);
     }
     for (k, r) in unit.runs.iter().enumerate() {
-        let _ = writeln!(out, "  run run{k} {}{:?}", r.train, r.args);
+        let _ = writeln!(out, "  run run{k} {}{:?}{}", r.train, r.args, if r.rewrites { "" } else { " rewrites off" });
     }
     for function in &unit.functions {
         let _ = writeln!(out, "  function {}", function.name);
@@ -92,8 +92,7 @@ pub fn operands(op: &Op) -> Vec<TermId> {
         | Op::Step
         | Op::Size(_)
         | Op::Iota(_)
-        | Op::Random(..)
-        | Op::Run(..) => vec![],
+        | Op::Random(..) => vec![],
     }
 }
 
@@ -188,7 +187,6 @@ fn op(op: &Op, unit: &Unit) -> String {
         Op::Custom { value, inputs, cotangent, back } => {
             format!("{value} with backward {cotangent}: {} -> {}", list(inputs), list(back))
         }
-        Op::Run(run, name) => format!("{run}.{name}"),
     }
 }
 

@@ -1,12 +1,14 @@
 //! The declarations of a file and of everything that it imports.
 
+use super::run::Elaborated;
 use super::value::{Net, Rule, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{
-    self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt,
+    self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::program::{Dim, DimId, Field, Size, SizeExpr};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -29,6 +31,10 @@ pub struct Items {
     pub trains: Vec<TrainDecl>,
     pub tasks: Vec<TaskDecl>,
     pub checks: Vec<CheckDecl>,
+    /// Train blocks and tasks by name and arguments.
+    pub elaborated: RefCell<BTreeMap<String, Rc<Elaborated>>>,
+    /// Those being elaborated, to find cycles.
+    pub open_programs: RefCell<Vec<String>>,
     library: BTreeSet<FileId>,
     /// Where each name of the program itself was declared.
     places: BTreeMap<String, Span>,
@@ -339,22 +345,6 @@ impl Items {
             return of(&t.params);
         }
         self.tasks.iter().find(|t| t.name.name == name).map(|t| of(&t.params)).unwrap_or_default()
-    }
-
-    /// Names of a program's reports.
-    pub fn reports(&self, name: &str) -> Vec<String> {
-        let body = match self.trains.iter().find(|t| t.name.name == name) {
-            Some(t) => &t.body,
-            None => match self.tasks.iter().find(|t| t.name.name == name) {
-                Some(t) => &t.body,
-                None => return Vec::new(),
-            },
-        };
-        let named = body.iter().filter_map(|s| match s {
-            TrainStmt::Report(r) | TrainStmt::Plot(r) => Some(r.name.name.clone()),
-            _ => None,
-        });
-        named.collect()
     }
 
     /// All declared names.

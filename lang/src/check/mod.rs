@@ -20,6 +20,7 @@ mod program;
 mod reduce;
 mod report;
 mod rule;
+mod run;
 mod schedule;
 mod stack;
 mod train;
@@ -89,7 +90,9 @@ struct Elab<'a> {
     /// How often a site was passed in this evaluation.
     passed_sites: BTreeMap<String, usize>,
     /// Paths of the instances that call sites own: path around, place, how often passed before.
-    call_paths: BTreeMap<(String, Span, usize), String>,
+    call_paths: train::CallPaths,
+    /// States of the rules of this unit.
+    rule_states: Vec<run::RuleState>,
     /// How many instances of a net a path has.
     numbers: BTreeMap<String, usize>,
     /// Types of the data arguments at the first call of an instance.

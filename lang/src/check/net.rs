@@ -194,7 +194,20 @@ impl Elab<'_> {
 
     /// `theta with { enc.w = q }`.
     pub fn with(&mut self, base: &Expr, pairs: &[(Expr, Expr)], span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let mut tree = match self.eval(base, scope)? {
+        let base_value = self.eval(base, scope)?;
+        if let (Value::Run(k) | Value::Plan(k), [(what, how)]) = (&base_value, pairs) {
+            if leaf_path(what).as_deref() != Some("rewrites") || leaf_path(how).as_deref() != Some("off") {
+                return fail(
+                    Diagnostic::error(Code::G0301, span, "a run is changed by `with rewrites off` only")
+                        .hint("give other arguments in the call: `digits_mlp(lr = 1e-2)`"),
+                );
+            }
+            return Ok(match (self.unoptimized(*k, span), &base_value) {
+                (Value::Run(k), Value::Plan(_)) => Value::Plan(k),
+                (run, _) => run,
+            });
+        }
+        let mut tree = match base_value {
             Value::Instance(i) => self.instance_tree(&i, base.span),
             Value::Tree(tree) => tree,
             _ => return self.later(span, "`with` on anything but a tree"),
@@ -317,7 +330,9 @@ impl Elab<'_> {
 
     /// Functions are pure, and a check trains nothing.
     fn outside_functions(&self, decl: &VarDecl, what: &str, scope: &Rc<Scope>) -> Check<()> {
-        if scope.get("<fn>").is_none() && self.unit.kind != crate::program::UnitKind::Check {
+        let path = self.path(&decl.name.name);
+        let trained = self.unit.params.iter().any(|p| p.name == path) || self.unit.states.iter().any(|s| s.name == path);
+        if scope.get("<fn>").is_none() && (trained || self.unit.kind != crate::program::UnitKind::Check) {
             return Ok(());
         }
         fail(

@@ -97,7 +97,6 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         | Op::Step
         | Op::Size(_)
         | Op::Iota(_)
-        | Op::Random(..)
-        | Op::Run(..)) => leaf,
+        | Op::Random(..)) => leaf,
     }
 }

@@ -4,6 +4,7 @@
 //! (`decay(k) |> sgd()`) gives the weights that the next one starts from.
 
 use super::net::role_named;
+use super::run::RuleState;
 use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Init, Stmt, VarDecl};
@@ -226,6 +227,7 @@ impl Elab<'_> {
             let t = self.tensor(&value, span)?;
             let t = self.spread_like_axes(&t, &Tensor { id: t.id, axes: axes.clone() }, span)?;
             let id = self.new_state(format!("{own}.{name}"), elem, axes, t.id, span);
+            self.rule_states.push(RuleState { rule: own.into(), name: name.clone(), tensors: vec![(None, id)] });
             let now = self.state_value(id, span);
             scope.set(name, Value::Tensor(now));
             states.push((name.clone(), vec![id], true, span));
@@ -241,6 +243,8 @@ impl Elab<'_> {
             let value = self.state_value(id, span);
             leaves.push(Leaf { value, param: None, ..leaf.clone() });
         }
+        let tensors = leaves.iter().cloned().map(Some).zip(ids.iter().copied()).collect();
+        self.rule_states.push(RuleState { rule: own.into(), name: name.clone(), tensors });
         scope.set(name, Value::Tree(Tree { leaves }));
         states.push((name.clone(), ids, false, span));
         Ok(())

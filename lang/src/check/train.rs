@@ -1,6 +1,7 @@
 //! Train blocks, tasks and checks as units.
 
 use super::items::Items;
+use super::run::Elaborated;
 use super::value::{Instance, Objective, Scope, Value};
 use super::{Check, Definition, Elab, Frame, Mode, Options, fail};
 use crate::ast::{Expr, ParamDecl, ReportDecl, Stmt, TrainStmt};
@@ -10,6 +11,9 @@ use crate::program::{
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
+
+/// Paths of the instances that call sites own: path around, place, how often passed before.
+pub type CallPaths = BTreeMap<(String, Span, usize), String>;
 
 /// One `minimize` line.
 struct Goal<'a> {
@@ -55,6 +59,7 @@ impl<'a> Elab<'a> {
             pass: String::new(),
             passed_sites: BTreeMap::new(),
             call_paths: BTreeMap::new(),
+            rule_states: vec![],
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
@@ -200,7 +205,7 @@ impl<'a> Elab<'a> {
     }
 
     /// A net whose static arguments all have defaults needs none of them written.
-    fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
+    pub fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
         let decl = net.decl.clone();
         if let Some(p) = decl.statics.iter().find(|p| p.default.is_none()) {
             let message = format!("`{}` needs its static argument `{}`", decl.name.name, p.name.name);
@@ -243,9 +248,11 @@ impl<'a> Elab<'a> {
         span: Span,
         data: Option<usize>,
         args: &[(String, f64)],
-    ) -> Result<Unit, Diagnostics> {
+    ) -> Result<Elaborated, Diagnostics> {
         match self.fill(params, body, span, data, args) {
-            Ok(()) if self.faults.is_empty() => Ok(self.unit),
+            Ok(()) if self.faults.is_empty() => {
+                Ok(Elaborated { unit: self.unit, call_paths: self.call_paths, rule_states: self.rule_states })
+            }
             Ok(()) => Err(Diagnostics(self.faults)),
             Err(last) => {
                 self.faults.push(*last);

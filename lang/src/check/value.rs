@@ -107,6 +107,8 @@ pub enum Value {
     Program(String),
     /// A run of one.
     Run(usize),
+    /// The compiled plan of a run.
+    Plan(usize),
 }
 
 impl Value {
@@ -129,6 +131,7 @@ impl Value {
             Value::Data(..) => "a data set",
             Value::Program(_) => "a train block or task",
             Value::Run(_) => "a run",
+            Value::Plan(_) => "a plan",
         }
     }
 }

@@ -288,8 +288,6 @@ pub enum Op {
         /// One for each input.
         back: Vec<TermId>,
     },
-    /// The report of a run, a scalar (only in checks and tasks).
-    Run(RunId, String),
 }
 
 /// Constants are hashed by their bits; all else as it stands.
@@ -313,7 +311,6 @@ impl Hash for Op {
             Op::Point(x, point) => (x, point).hash(h),
             Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
-            Op::Run(run, name) => (run, name).hash(h),
         }
     }
 }
