@@ -181,7 +181,11 @@ impl Model {
         let mut sizes = Sizes::of(&program.dims);
         let Some(k) = unit.data else { return Ok((None, sizes)) };
         let double = options.double || unit.double;
-        let set = data::load(&program.data[k], &program.dims, &self.places, &mut sizes, double);
+        let declared = &program.data[k];
+        let set = match &declared.drawn {
+            Some(drawn) => data::synthetic(declared, drawn, &Options { double, ..options.clone() }),
+            None => data::load(declared, &program.dims, &self.places, &mut sizes, double),
+        };
         set.map(|s| (Some(Arc::new(s)), sizes)).map_err(|d| self.error(d))
     }
 

@@ -1,17 +1,20 @@
 //! Program to Graph: each term becomes equations of the core operations.
 //! Law: the graph's value at an output equals the Program's; spans and names are carried over.
 
-use crate::graph::{Args, At, Graph, NodeId, Op, Red, Tables, neutral};
+use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Red, Tables, neutral};
 use gannet_lang::print_program::needed;
 use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, TermId, Ty, Unit};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The graph of one function of a unit.
 pub fn build(unit: &Unit, function: &Function, tables: Arc<Tables>) -> Graph {
     let mut b = Build { unit, graph: Graph::new(tables), nodes: vec![NodeId(u32::MAX); unit.terms.len()] };
     for id in needed(unit, &function.outputs) {
+        let first = b.graph.len();
         let node = b.term(id);
         b.graph.set_span(node, unit.term(id).span);
+        (first..b.graph.len()).for_each(|k| b.graph.set_span(NodeId::new(k), unit.term(id).span));
         b.nodes[id.index()] = node;
     }
     for (output, term) in &function.outputs {
@@ -74,6 +77,7 @@ impl Build<'_> {
                 self.graph.add(Op::Point(id), [x])
             }
             p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
+            p::Op::Along { of, by } => self.along(*of, by),
             p::Op::Stop(x) => {
                 let x = self.at(*x);
                 self.graph.add(Op::Stop, [x])
@@ -111,6 +115,19 @@ impl Build<'_> {
         let shared = crate::graph::sorted(shared.iter().copied());
         let args: Args = Args::from_slice(&[self.at(of), self.at(wrt)]);
         self.graph.add(Op::Grad { axes: names.into_iter().collect(), shared }, args)
+    }
+
+    fn along(&mut self, of: TermId, by: &[p::Direction]) -> NodeId {
+        let mut names = SmallVec::new();
+        for d in by {
+            let own: &Ty = &self.unit.term(d.wrt).ty;
+            let mut pairs: AxisNames = own.axes.iter().copied().zip(d.axes.iter().copied()).collect();
+            pairs.sort();
+            names.push(pairs);
+        }
+        let wrts = by.iter().map(|d| self.at(d.wrt));
+        let args: Args = std::iter::once(self.at(of)).chain(wrts).chain(by.iter().map(|d| self.at(d.tangent))).collect();
+        self.graph.add(Op::Along(names), args)
     }
 
     fn reduce(&mut self, red: p::Red, axes: &[Axis], x: NodeId, guard: Option<NodeId>) -> NodeId {

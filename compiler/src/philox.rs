@@ -21,9 +21,10 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// In (0, 1), 24 bits.
+/// In (0, 1), 23 bits: with the half that keeps it from 0 it has 24, so that single precision holds it exactly and never
+/// rounds it to 1.
 fn unit(word: u32) -> f64 {
-    (f64::from(word >> 8) + 0.5) / f64::from(1 << 24)
+    (f64::from(word >> 9) + 0.5) / f64::from(1 << 23)
 }
 
 /// One draw.
@@ -102,6 +103,14 @@ mod tests {
         ];
         for (counter, key, expected) in cases {
             assert_eq!(philox(counter, key), expected);
+        }
+    }
+
+    #[test]
+    fn a_uniform_number_is_below_one_in_single_precision() {
+        for word in [0, 1, u32::MAX / 2, u32::MAX - 1, u32::MAX] {
+            let (x, single) = (unit(word), unit(word) as f32);
+            assert!(0.0 < single && single < 1.0 && f64::from(single) == x, "{word}: {x}");
         }
     }
 

@@ -79,6 +79,7 @@ pub fn operands(op: &Op) -> Vec<TermId> {
         }
         Op::View(x) | Op::Point(x, _) | Op::Stop(x) => vec![*x],
         Op::Grad { of, wrt, .. } => vec![*of, *wrt],
+        Op::Along { of, by } => std::iter::once(*of).chain(by.iter().flat_map(|d| [d.wrt, d.tangent])).collect(),
         Op::Custom { value, inputs, cotangent, back } => std::iter::once(*value)
             .chain(inputs.iter().copied())
             .chain([*cotangent])
@@ -182,6 +183,10 @@ fn op(op: &Op, unit: &Unit) -> String {
         Op::Point(x, p) => format!("point {p} at {x}"),
         Op::Grad { of, wrt, axes: names, shared } => {
             format!("grad[{wrt} as {}; {}]({of})", axes(names, unit), axes(shared, unit))
+        }
+        Op::Along { of, by } => {
+            let by = by.iter().map(|d| format!("{} as {} = {}", d.wrt, axes(&d.axes, unit), d.tangent));
+            format!("along[{}]({of})", by.collect::<Vec<_>>().join("; "))
         }
         Op::Stop(x) => format!("stop({x})"),
         Op::Custom { value, inputs, cotangent, back } => {

@@ -4,6 +4,8 @@
 
 pub mod data;
 pub mod device;
+pub mod finite;
+pub mod origin;
 pub mod record;
 pub mod reference;
 pub mod session;

@@ -95,10 +95,23 @@ pub fn eval(graph: &Graph, env: &Env) -> Result<Vec<(Output, Tensor)>, Fault> {
 /// # Errors
 /// As [`eval`].
 pub fn eval_all(graph: &Graph, env: &Env) -> Result<Vec<Option<Tensor>>, Fault> {
+    eval_each(graph, env, |_, _| {})
+}
+
+/// As [`eval_all`]; `change` may change each value before others are computed from it (to round it, say).
+///
+/// # Errors
+/// As [`eval`].
+pub fn eval_each(
+    graph: &Graph,
+    env: &Env,
+    mut change: impl FnMut(NodeId, &mut Tensor),
+) -> Result<Vec<Option<Tensor>>, Fault> {
     let live = graph.live();
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
-        let value = Evaluator { graph, env, values: &values, id }.node()?;
+        let mut value = Evaluator { graph, env, values: &values, id }.node()?;
+        change(id, &mut value);
         values[id.index()] = Some(value);
     }
     Ok(values)
@@ -194,7 +207,7 @@ impl Evaluator<'_> {
             Op::Read { at, guarded } => self.tabulate(&node.ty, |p| self.read(at, *guarded, p)),
             Op::Fiber { red, at, over } => self.fiber(*red, at, over),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => self.tabulate(&node.ty, |p| Ok(get(0, p))),
-            Op::Grad { .. } => panic!("gradients are taken before a graph is evaluated"),
+            Op::Grad { .. } | Op::Along(_) => panic!("gradients are taken before a graph is evaluated"),
         }
     }
 

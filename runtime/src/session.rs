@@ -186,9 +186,13 @@ impl Session {
         for input in inputs {
             let declared = self.unit.inputs[input.index()].clone();
             let rows = match &declared.part {
-                Part::Batch | Part::Argument => continue,
+                Part::Batch | Part::Fresh | Part::Argument => continue,
                 Part::Run(..) | Part::Plan(..) => {
-                    let memory = self.given.get(&input).expect("values of runs are given before they are read");
+                    let Some(memory) = self.given.get(&input) else {
+                        let message = format!("a first value cannot be made of `{}`, a value of a run", declared.name);
+                        return Err(Diagnostic::error(Code::G0306, None, message)
+                            .hint("read runs in reports and in what these need"));
+                    };
                     // SAFETY: the session holds the memory, which has all entries of the input.
                     unsafe { bound.set_input(input, memory.as_ptr()) };
                     continue;
@@ -209,11 +213,12 @@ impl Session {
     /// # Errors
     /// Another number of entries than the input's type has.
     pub fn give(&mut self, input: InputId, values: &[f64]) -> Result<(), Diagnostic> {
+        let all = sizes::complete(&self.unit, &self.sizes, 1, &self.needed)?;
         let declared = &self.unit.inputs[input.index()];
-        let expected: usize = declared.ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).product();
+        let expected: usize = declared.ty.axes.iter().map(|a| all[a.dim.index()] as usize).product();
         if values.len() != expected {
             let message = format!("`{}` has {} entries, {expected} are expected", declared.name, values.len());
-            return Err(Diagnostic::error(Code::G0605, None, message)
+            return Err(Diagnostic::error(Code::G0603, None, message)
                 .hint("the run was made with other sizes or steps than the program says"));
         }
         let memory = stored(values, kind_of(declared.ty.elem), self.options.double);
@@ -400,7 +405,8 @@ fn fill(memory: &mut Memory, values: &[f64], kind: Kind, double: bool) {
     }
 }
 
-fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
+/// The first entries of a block of memory as numbers.
+pub fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
     let bytes = memory.bytes();
     let word = |k: usize| <[u8; 4]>::try_from(&bytes[4 * k..4 * k + 4]).expect("four bytes");
     let long = |k: usize| <[u8; 8]>::try_from(&bytes[8 * k..8 * k + 8]).expect("eight bytes");

@@ -4,6 +4,7 @@
 use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
+use crate::finite::Watch;
 use crate::session::{Session, gather};
 use crate::shuffle::shuffle;
 use gannet_lang::diag::{Code, Diagnostic};
@@ -94,34 +95,63 @@ impl Batches {
     }
 }
 
+/// Other batches of the size of the step's, in an order of their own; a batch may span two epochs of it.
+struct Fresh {
+    batches: Batches,
+    rows: Vec<u32>,
+}
+
+/// Sets the order of fresh batches apart from that of the steps' own.
+const FRESH_SEED: u64 = 0xF5E5_4B47_C4A1_6D09;
+
+impl Fresh {
+    fn next(&mut self, count: usize) -> &[u32] {
+        self.rows.clear();
+        while self.rows.len() < count {
+            let more = self.batches.next();
+            let wanted = (count - self.rows.len()).min(more.len());
+            self.rows.extend_from_slice(&more[..wanted]);
+        }
+        &self.rows
+    }
+}
+
 /// The step function bound to one batch size, with memory for the batch's rows.
 struct Step {
     bound: Bound,
     inputs: Vec<(usize, Memory)>,
+    /// Inputs of another batch, for `L(w; fresh)`.
+    fresh: Vec<(usize, Memory)>,
 }
 
 impl Step {
     fn new(session: &mut Session, rows: usize) -> Result<Step, Diagnostic> {
         let mut bound = session.bind("step", rows as u64)?;
         let ids: Vec<InputId> = bound.inputs().collect();
-        let mut inputs = Vec::new();
+        let (mut inputs, mut fresh) = (Vec::new(), Vec::new());
         for id in ids {
             let input = &session.unit.inputs[id.index()];
-            if input.part != Part::Batch {
-                continue;
-            }
+            let held = match input.part {
+                Part::Batch => &mut inputs,
+                Part::Fresh => &mut fresh,
+                _ => continue,
+            };
             let field = input.field.expect("a batch input has a field");
             let column = &session.data.as_ref().expect("a batch input has data").columns[field];
             let memory = Memory::zeroed(rows * column.width * column.values.entry_bytes());
             // SAFETY: the memory lives beside the binding and is as large as the batch's rows.
             unsafe { bound.set_input(id, memory.as_ptr()) };
-            inputs.push((field, memory));
+            held.push((field, memory));
         }
-        Ok(Step { bound, inputs })
+        Ok(Step { bound, inputs, fresh })
     }
 
     fn fill(&mut self, data: &Dataset, rows: &[u32]) {
-        for (field, memory) in &mut self.inputs {
+        Step::gather_all(&mut self.inputs, data, rows);
+    }
+
+    fn gather_all(inputs: &mut [(usize, Memory)], data: &Dataset, rows: &[u32]) {
+        for (field, memory) in inputs {
             let column = &data.columns[*field];
             gather(&column.values, column.width, rows, memory);
         }
@@ -133,7 +163,7 @@ impl Step {
 /// `stop` is looked at after every step: once it is set, the run ends with its last complete state.
 ///
 /// # Errors
-/// A batch larger than the data; under `check_finite` a loss that is not finite.
+/// A batch larger than the data; under `check_finite` the equation at which a value stopped being finite.
 pub fn train(
     session: &mut Session,
     observer: &mut (dyn Observer + Send),
@@ -156,24 +186,28 @@ pub fn train(
     let mut short = if last > 0 { Some(Step::new(session, last)?) } else { None };
     observer.started(session, steps);
     let mut batches = Batches { rows, size, seed: session.options.seed, at: 0, epoch: 0 };
+    let mut fresh = Fresh {
+        batches: Batches { rows: batches.rows.clone(), size, seed: session.options.seed ^ FRESH_SEED, at: 0, epoch: 0 },
+        rows: Vec::with_capacity(size),
+    };
     let mut losses = Vec::with_capacity(usize::try_from(steps).unwrap_or(0));
     let data = session.data.clone();
     let pool = session.pool();
     let start = Instant::now();
     let mut interrupted = false;
+    let mut watch = session.options.check_finite.then(|| Watch::new(session));
     // The whole loop runs inside the pool: entering it costs more than a small step.
     pool.install(|| -> Result<(), Diagnostic> {
         let mut trained = 0;
         for n in 1..=steps {
-            let step = next_step(&mut full, &mut short, &mut batches, data.as_ref(), &mut trained);
+            let step = next_step(&mut full, &mut short, &mut batches, &mut fresh, data.as_ref(), &mut trained);
             session.step += 1;
             let at = session.step as f64;
+            watch.iter_mut().for_each(|w| w.keep(&session.store));
             step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
             let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
             losses.push(loss as f32);
-            if session.options.check_finite && !loss.is_finite() {
-                return Err(not_finite(session, n, loss));
-            }
+            watch.iter().try_for_each(|w| w.look(session, &step.bound, "step"))?;
             let (epoch, epochs) = (batches.epoch + 1, steps.div_ceil(per_epoch));
             observer.stepped(&Progress {
                 step: n,
@@ -214,6 +248,7 @@ fn next_step<'a>(
     full: &'a mut Step,
     short: &'a mut Option<Step>,
     batches: &mut Batches,
+    fresh: &mut Fresh,
     data: Option<&Arc<Dataset>>,
     trained: &mut u64,
 ) -> &'a mut Step {
@@ -226,6 +261,9 @@ fn next_step<'a>(
         _ => full,
     };
     step.fill(data, rows);
+    if !step.fresh.is_empty() {
+        Step::gather_all(&mut step.fresh, data, fresh.next(rows.len()));
+    }
     step
 }
 
@@ -268,11 +306,4 @@ fn report_if_due(
     let values: Vec<_> = values.into_iter().zip(wanted).filter(|(_, w)| *w).map(|(v, _)| v).collect();
     observer.reported(session.step, &values);
     Ok(())
-}
-
-fn not_finite(session: &Session, step: u64, loss: f64) -> Diagnostic {
-    let span = session.unit.function("step").and_then(|f| f.outputs.iter().find(|(o, _)| *o == Output::Loss));
-    let span = span.map(|(_, t)| session.unit.term(*t).span);
-    Diagnostic::error(Code::G0601, span, format!("the loss is {loss} after step {step}"))
-        .hint("a smaller learning rate, `clip(1) |> ...`, or `--real f64` may help")
 }

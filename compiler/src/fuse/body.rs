@@ -307,7 +307,7 @@ impl<'a, 'g> Builder<'a, 'g> {
                 assert!(over.is_empty(), "fuse: a scatter has a kernel of its own");
                 self.one_hot(id, *red, at, env)
             }
-            Op::Point(_) | Op::Grad { .. } | Op::Custom { .. } | Op::Stop => {
+            Op::Point(_) | Op::Grad { .. } | Op::Along(_) | Op::Custom { .. } | Op::Stop => {
                 panic!("fuse: {id} is removed by differentiation: {:?}", node.op)
             }
         }

@@ -37,7 +37,7 @@ impl Ctx<'_> {
                 Op::Fiber { red, .. } if k == 0 => self.fiber_operand(y, *red, t),
                 Op::Fiber { .. } => None,
                 Op::Custom { inputs } => Some(self.custom_input(y, *inputs as usize, k - 1, t)),
-                Op::Grad { .. } => unreachable!("inner gradients are expanded before outer ones"),
+                Op::Grad { .. } | Op::Along(_) => unreachable!("inner gradients are expanded before outer ones"),
             };
             out.extend(term.map(|term| (x, term)));
         }
@@ -124,7 +124,7 @@ impl Ctx<'_> {
 
     /// For each entry the product of the others, written as a product over a second copy of the axes: a quotient would
     /// be wrong at zeros, and so would its derivatives.
-    fn product_of_others(&mut self, axes: &[Axis], x: NodeId) -> NodeId {
+    pub fn product_of_others(&mut self, axes: &[Axis], x: NodeId) -> NodeId {
         let copies: Vec<(Axis, Axis)> = axes.iter().map(|a| (*a, self.fresh(a.dim))).collect();
         let mut same = None;
         for (a, copy) in &copies {

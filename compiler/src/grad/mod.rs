@@ -1,10 +1,13 @@
-//! Differentiation: removes every `Grad`, `Custom`, `Point` and `Stop` of a graph.
+//! Differentiation: removes every `Grad`, `Along`, `Custom`, `Point` and `Stop` of a graph.
 //! Law: the new graph's outputs equal the old one's, with each gradient written as ordinary equations.
 //!
 //! Reverse mode. A gradient `Grad(of, wrt)` sends a cotangent from `of` back to `wrt` through the nodes in between,
 //! latest first. Operands come before users, so an inner gradient is ordinary equations by the time an outer one meets
 //! it: gradients nest to any order. `of` may have axes: the cotangent then carries a copy of each (see `cotangent`), and
 //! the result is a Jacobian. Axes in `shared` are independent copies of the whole problem and need nothing special.
+//!
+//! Forward mode. An `Along` pushes tangents from its variables to `of` (see `tangent`), also after inner derivatives of
+//! either kind.
 //!
 //! Choices: at kinks the derivative is 0 (`relu`, `abs`, equal operands of `max` and `min`); equal extremal entries of
 //! a reduction share its cotangent evenly; the branch that a `Select` does not take never makes a NaN.
@@ -16,6 +19,7 @@ mod partial;
 mod place;
 mod reads;
 mod relabel;
+mod tangent;
 
 pub use partial::{Partial, partial};
 
@@ -23,11 +27,12 @@ use crate::graph::{Graph, Node, NodeId, Op};
 use cotangent::{Ctx, Scratch, Term};
 use gannet_lang::program::{Axis, Elem};
 use std::collections::BTreeMap;
+use tangent::Sweeps;
 
 /// The name of the pass.
 pub const DIFFERENTIATE: &str = "differentiate";
 
-/// The graph without `Grad`, `Custom`, `Point` and `Stop`; see the module.
+/// The graph without `Grad`, `Along`, `Custom`, `Point` and `Stop`; see the module.
 pub fn differentiate(graph: &Graph) -> Graph {
     let expanded = Expansion::new(graph).run();
     expanded.rebuild(|new, _, node, args| match &node.op {
@@ -55,6 +60,8 @@ struct Expansion<'g> {
     /// New ids of old nodes.
     map: BTreeMap<NodeId, NodeId>,
     swept: BTreeMap<Goal, Swept>,
+    /// Forward sweeps by direction.
+    pushed: Sweeps,
     scratch: Scratch,
 }
 
@@ -68,7 +75,7 @@ impl<'g> Expansion<'g> {
             }
         }
         let (map, swept) = (BTreeMap::new(), BTreeMap::new());
-        Expansion { old, goals, map, swept, scratch: Scratch::beyond(old) }
+        Expansion { old, goals, map, swept, pushed: Sweeps::new(), scratch: Scratch::beyond(old) }
     }
 
     fn run(mut self) -> Graph {
@@ -76,6 +83,12 @@ impl<'g> Expansion<'g> {
         old.rebuild(|new, id, node, args| {
             let new_id = match &node.op {
                 Op::Grad { axes, shared } => self.expand(new, node, args, axes, shared),
+                Op::Along(names) => {
+                    let mut ctx = Ctx { g: new, scratch: &mut self.scratch };
+                    let moved = ctx.along(names, args, &mut self.pushed);
+                    let moved = moved.unwrap_or_else(|| ctx.g.num(0.0));
+                    ctx.g.broadcast(moved, &node.ty.axes)
+                }
                 op => new.remake(op, args),
             };
             self.map.insert(id, new_id);

@@ -253,7 +253,7 @@ impl Ctx<'_> {
     }
 
     /// The sum of `x` along its fiber, at each entry.
-    fn fiber_sum(&mut self, x: NodeId, places: &[(Axis, Place)], over: &[Axis]) -> NodeId {
+    pub fn fiber_sum(&mut self, x: NodeId, places: &[(Axis, Place)], over: &[Axis]) -> NodeId {
         let x = self.g.to_real(x);
         self.along_fiber(Red::Sum, x, places, over)
     }
@@ -267,7 +267,7 @@ impl Ctx<'_> {
 
     /// For each entry the product of the others in its fiber, by a quotient where nothing is 0. First derivatives are
     /// exact everywhere; second derivatives where no entry of the fiber is 0.
-    fn fiber_product_of_others(&mut self, x: NodeId, places: &[(Axis, Place)], over: &[Axis]) -> NodeId {
+    pub fn fiber_product_of_others(&mut self, x: NodeId, places: &[(Axis, Place)], over: &[Axis]) -> NodeId {
         let (zero, one) = (self.g.num(0.0), self.g.num(1.0));
         let is_zero = self.g.map2(Fun::Eq, x, zero);
         let nonzero = self.g.select(is_zero, one, x);

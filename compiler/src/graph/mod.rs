@@ -8,7 +8,7 @@ mod text;
 mod typing;
 mod verify;
 
-pub use op::{At, Axes, Num, Op, Red, Subst};
+pub use op::{At, Axes, AxisNames, Num, Op, Red, Subst};
 pub(crate) use text::FUNS;
 pub use text::{ParseError, output_label};
 pub use typing::fun_arity;

@@ -109,6 +109,9 @@ impl At {
 /// Axis and what it becomes, sorted by axis.
 pub type Subst = SmallVec<[(Axis, At); 2]>;
 
+/// Axes and their names elsewhere, sorted.
+pub type AxisNames = SmallVec<[(Axis, Axis); 4]>;
+
 /// One operation; its operands stand beside it in the [`super::Node`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
@@ -163,10 +166,14 @@ pub enum Op {
     /// Operands `of`, `wrt` (a `Param` or `Point`). See [`gannet_lang::program::Op::Grad`]. Removed by differentiation.
     Grad {
         /// Name in the result of each axis of `wrt`: (axis of wrt, its name), sorted by the first.
-        axes: SmallVec<[(Axis, Axis); 4]>,
+        axes: AxisNames,
         /// Axes along which both are independent copies.
         shared: Axes,
     },
+    /// Operands: `of`, then for each direction its `wrt` (a `Param` or `Point`), then each direction's tangent. See
+    /// [`gannet_lang::program::Op::Along`]. For each direction: (axis of wrt, its name in the tangent), sorted by the
+    /// first. Removed by differentiation.
+    Along(SmallVec<[AxisNames; 1]>),
     /// Operands: value, `inputs` inputs, cotangent point, `inputs` cotangents. Removed by differentiation.
     Custom {
         /// How many inputs.

@@ -1,7 +1,7 @@
 //! The typing rules: what each operation makes of its operands' types.
 //! Law: a node's type follows from its operation and its operands' types alone.
 
-use super::{At, Axes, Graph, NodeId, Op, Red, Subst, Type, sorted};
+use super::{At, Axes, AxisNames, Graph, NodeId, Op, Red, Subst, Type, sorted};
 use gannet_lang::program::{Axis, Elem, Fun, Ty};
 use smallvec::SmallVec;
 
@@ -34,6 +34,11 @@ fn stored(ty: &Ty) -> Type {
     Type { elem: ty.elem, axes: sorted(ty.axes.iter().copied()) }
 }
 
+/// The number of directions of an `Along` with these operands.
+fn directions(args: &[NodeId]) -> usize {
+    args.len() / 2
+}
+
 impl Graph {
     /// The type of an operation applied to operands of this graph.
     ///
@@ -63,6 +68,7 @@ impl Graph {
                 ensure!(sorted(own.clone()) == self.ty(args[1]).axes, "{own:?} are not the axes of {}", args[1]);
                 Ok(real(sorted(self.ty(args[0]).axes.iter().copied().chain(axes.iter().map(|n| n.1)))))
             }
+            Op::Along(names) => self.type_of_along(names, args),
         }
     }
 
@@ -75,11 +81,24 @@ impl Graph {
             Op::Fiber { .. } => (1, usize::MAX),
             Op::Reduce(..) | Op::Point(_) | Op::Stop => (1, 1),
             Op::Grad { .. } => (2, 2),
+            Op::Along(names) => (1 + 2 * names.len(), 1 + 2 * names.len()),
             Op::Custom { inputs } => (2 + 2 * *inputs as usize, 2 + 2 * *inputs as usize),
             _ => (0, 0),
         };
         ensure!((least..=most).contains(&count), "it cannot have {count} operands");
         Ok(())
+    }
+
+    fn type_of_along(&self, names: &[AxisNames], args: &[NodeId]) -> Typed {
+        let mut axes = self.ty(args[0]).axes.clone();
+        for (k, names) in names.iter().enumerate() {
+            let (wrt, tangent) = (args[1 + k], args[1 + directions(args) + k]);
+            let own: Axes = names.iter().map(|n| n.0).collect();
+            ensure!(own == self.ty(wrt).axes, "{own:?} are not the axes of {wrt}");
+            ensure!(self.ty(tangent).elem == Elem::Real, "the tangent {tangent} is not real");
+            axes.extend(self.ty(tangent).axes.iter().copied().filter(|a| names.iter().all(|n| n.1 != *a)));
+        }
+        Ok(real(sorted(axes)))
     }
 
     fn type_of_reduce(&self, red: Red, axes: &Axes, x: NodeId) -> Typed {

@@ -70,6 +70,13 @@ impl Graph {
                 ensure!(matches!(self.node(args[1]).op, Op::Param(_) | Op::Point(_)), "{} is no point", args[1]);
                 check_set(shared, false)
             }
+            Op::Along(names) => {
+                ensure!(names.iter().all(|n| n.is_sorted_by(|x, y| x.0 < y.0)), "its axes are sorted");
+                let wrts = &args[1..=names.len()];
+                let variable = |a: &NodeId| matches!(self.node(*a).op, Op::Param(_) | Op::Point(_));
+                ensure!(wrts.iter().all(variable), "its directions move points");
+                Ok(())
+            }
             Op::Custom { inputs } => {
                 let points = &args[1..2 + *inputs as usize];
                 let point = |a: &NodeId| matches!(self.node(*a).op, Op::Point(_));
@@ -95,6 +102,7 @@ impl Graph {
             Op::Read { at, .. } => places(at),
             Op::Fiber { at, over, .. } => places(at).into_iter().chain(over.iter().copied()).collect(),
             Op::Grad { axes, shared } => axes.iter().flat_map(|n| [n.0, n.1]).chain(shared.iter().copied()).collect(),
+            Op::Along(names) => names.iter().flatten().flat_map(|n| [n.0, n.1]).collect(),
             _ => vec![],
         }
     }

@@ -98,7 +98,7 @@ impl Elab<'_> {
     ) -> Check<Value> {
         let mut order: Vec<Axis> = Vec::new();
         let mut over: Option<Axis> = variable;
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         let mut seen = false;
         for (name, value, at) in &pairs {
             let mut value = value.clone();

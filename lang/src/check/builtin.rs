@@ -50,11 +50,11 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 ];
 
 /// Everything else that is called by a name of the language.
-pub const OTHERS: &[&str] = &["grad", "stop", "norm", "dot", "flat", "size", "concat", "plan"];
+pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat", "plan"];
 
 /// Names of the language that this version does not compile yet.
 pub const LATER: &[&str] = &[
-    "along", "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr",
+    "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr",
     "svd", "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "reverse",
 ];
 
@@ -220,6 +220,10 @@ impl Elab<'_> {
             "grad" => fail(
                 Diagnostic::error(Code::G0301, span, "`grad` needs to know what to differentiate by")
                     .hint("write `grad[w](loss)`"),
+            ),
+            "along" => fail(
+                Diagnostic::error(Code::G0301, span, "`along` needs a variable and a direction")
+                    .hint("write `along[x = v](f(x))`"),
             ),
             other => self.later(span, &format!("`{other}`")),
         }

@@ -20,15 +20,18 @@ impl Elab<'_> {
             if scope.get(name).is_none() {
                 match name.as_str() {
                     "grad" => return self.gradient(items, args, span, scope),
-                    "along" | "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" => {
+                    "along" => return self.along(items, args, span, scope),
+                    "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" => {
                         return self.later(span, &format!("`{name}`"));
                     }
                     "concat" => return self.concat_call(items, args, span, scope),
                     _ => {}
                 }
             }
-            if let Value::Fn(decl) = self.eval(base, scope)? {
-                return self.axis_function(&decl, items, args, span, scope);
+            match self.eval(base, scope)? {
+                Value::Fn(decl) => return self.axis_function(&decl, items, args, span, scope),
+                Value::Objective(o) if guard.is_none() => return self.objective_entry(&o, items, args, span, scope),
+                _ => {}
             }
         }
         let callee = self.eval(f, scope)?;
@@ -39,6 +42,7 @@ impl Elab<'_> {
             Value::Net(net) => self.call_net(net, args, span, scope),
             Value::Instance(instance) => self.call_instance(&instance, args, span, scope),
             Value::Rules(rules) => self.call_rule(rules, args, span, scope),
+            Value::Outputs(objective) => self.call_outputs(&objective, args, span, scope),
             Value::Objective(objective) => self.call_objective(&objective, args, span, scope),
             Value::Program(name) => self.call_program(&name, args, span, scope),
             other => fail(Diagnostic::error(Code::G0302, f.span, format!("{} cannot be called", other.what()))),
@@ -86,7 +90,8 @@ impl Elab<'_> {
             out[k] = Some((self.eval(&arg.value, scope)?, arg.value.span));
         }
         let mut pairs = Vec::new();
-        let known = Scope::inside(&self.globals.clone());
+        let home = params.first().map_or_else(|| self.globals.clone(), |p| self.home(p.name.span));
+        let known = Scope::inside(&home);
         for (param, given) in params.iter().zip(out) {
             let (value, at) = match (given, &param.default) {
                 (Some(g), _) => g,
@@ -143,7 +148,7 @@ impl Elab<'_> {
     }
 
     fn run_fn(&mut self, decl: &Rc<FnDecl>, mut pairs: Vec<(String, Value, Span)>, span: Span) -> Check<Value> {
-        let inner = Scope::inside(&self.globals.clone());
+        let inner = Scope::inside(&self.home(decl.name.span));
         for ((name, value, at), param) in pairs.iter_mut().zip(&decl.params) {
             if let Some(ty) = &param.ty {
                 *value =

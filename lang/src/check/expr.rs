@@ -171,6 +171,7 @@ impl Elab<'_> {
                 Value::Net(net) if net.applied && !self.frames.is_empty() => self.instance(net, &one.name.name),
                 other => other,
             };
+            self.name_equation(&one.name.name, &value, scope);
             scope.set(&one.name.name, value);
             return Ok(());
         }
@@ -196,6 +197,18 @@ impl Elab<'_> {
             scope.set(&t.name.name, v);
         }
         Ok(())
+    }
+
+    /// Keeps the name of a net's equation, with the path of the instance, for dumps and reports of faults.
+    fn name_equation(&mut self, name: &str, value: &Value, scope: &Rc<Scope>) {
+        let (Value::Tensor(t), Some(frame)) = (value, self.frames.last()) else { return };
+        if scope.get("<fn>").is_some() || frame.path.is_empty() || frame.path == name {
+            return;
+        }
+        let named = (format!("{}.{name}", frame.path), t.id);
+        if !self.unit.names.contains(&named) {
+            self.unit.names.push(named);
+        }
     }
 
     fn name(&mut self, name: &str, primed: bool, span: Span, scope: &Rc<Scope>) -> Check<Value> {

@@ -1,8 +1,7 @@
 //! The declarations of a file and of everything that it imports.
 
 use super::run::Elaborated;
-use super::value::{Net, Rule, Value};
-use super::{Check, Elab, fail, near};
+use super::{Check, fail, near};
 use crate::ast::{
     self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl,
 };
@@ -36,8 +35,19 @@ pub struct Items {
     /// Those being elaborated, to find cycles.
     pub open_programs: RefCell<Vec<String>>,
     library: BTreeSet<FileId>,
+    /// What each file declares, by name; under no file what the library declares. A name in a file means what that file
+    /// declares, and one in the library what the library declares, whatever else the program calls so.
+    own: BTreeMap<(Option<FileId>, String), Decl>,
     /// Where each name of the program itself was declared.
     places: BTreeMap<String, Span>,
+}
+
+/// A function, net or rule.
+#[derive(Clone)]
+pub enum Decl {
+    Fn(Rc<FnDecl>),
+    Net(Rc<NetDecl>),
+    Rule(Rc<RuleDecl>),
 }
 
 /// The module that every program sees.
@@ -119,15 +129,15 @@ impl Items {
                 }
                 Item::Fn(f) => {
                     self.claim(&f.name, library || !asked(&f.name), faults);
-                    self.fns.insert(f.name.name.clone(), Rc::new(f.clone()));
+                    self.declare(&f.name, id, library, Decl::Fn(Rc::new(f.clone())));
                 }
                 Item::Net(n) => {
                     self.claim(&n.name, library || !asked(&n.name), faults);
-                    self.nets.insert(n.name.name.clone(), Rc::new(n.clone()));
+                    self.declare(&n.name, id, library, Decl::Net(Rc::new(n.clone())));
                 }
                 Item::Rule(r) => {
                     self.claim(&r.name, library || !asked(&r.name), faults);
-                    self.rules.insert(r.name.name.clone(), Rc::new(r.clone()));
+                    self.declare(&r.name, id, library, Decl::Rule(Rc::new(r.clone())));
                 }
                 Item::Let(l) => {
                     for t in &l.targets {
@@ -146,6 +156,26 @@ impl Items {
                 Item::Check(c) => self.checks.push(c.clone()),
             }
         }
+    }
+
+    /// Declares a name for its file or for the library and, unless the program itself has that name, for everyone.
+    fn declare(&mut self, name: &ast::Ident, id: FileId, library: bool, decl: Decl) {
+        let home = if library { None } else { Some(id) };
+        self.own.insert((home, name.name.clone()), decl.clone());
+        if self.places.get(&name.name).is_some_and(|place| *place != name.span) {
+            return;
+        }
+        match decl {
+            Decl::Fn(f) => drop(self.fns.insert(name.name.clone(), f)),
+            Decl::Net(n) => drop(self.nets.insert(name.name.clone(), n)),
+            Decl::Rule(r) => drop(self.rules.insert(name.name.clone(), r)),
+        }
+    }
+
+    /// What a name means at a place because its file or the library declares it.
+    pub fn own(&self, name: &str, place: Span) -> Option<&Decl> {
+        let home = if self.is_library(place.file) { None } else { Some(place.file) };
+        self.own.get(&(home, name.to_string()))
     }
 
     /// What is imported by name must be there.
@@ -373,71 +403,5 @@ fn declared(item: &Item) -> Vec<&ast::Ident> {
         Item::Task(d) => vec![&d.name],
         Item::Let(l) => l.targets.iter().map(|t| &t.name).collect(),
         Item::Check(_) | Item::Use(_) => vec![],
-    }
-}
-
-impl Elab<'_> {
-    /// What a declared name stands for.
-    pub fn global(&mut self, name: &str, span: Span) -> Check<Option<Value>> {
-        let items = self.items;
-        if let Some(k) = items.data.iter().position(|d| d.name.name == name) {
-            return Ok(Some(Value::Data(k, None)));
-        }
-        if let Some(d) = items.dim_named(name) {
-            return Ok(Some(Value::Dim(d)));
-        }
-        if let Some(f) = items.fns.get(name) {
-            return Ok(Some(Value::Fn(f.clone())));
-        }
-        if let Some(n) = items.nets.get(name) {
-            return Ok(Some(Value::Net(Net { decl: n.clone(), statics: vec![], applied: n.statics.is_empty() })));
-        }
-        if let Some(r) = items.rules.get(name) {
-            return Ok(Some(Value::Rules(vec![Rule { decl: r.clone(), args: vec![], span }])));
-        }
-        if let Some(l) = items.lets.get(name).cloned() {
-            return self.global_let(name, &l, span).map(Some);
-        }
-        if items.trains.iter().any(|t| t.name.name == name) || items.tasks.iter().any(|t| t.name.name == name) {
-            return Ok(Some(Value::Program(name.to_string())));
-        }
-        Ok(match name {
-            "pi" => Some(Value::Num(std::f64::consts::PI)),
-            "inf" => Some(Value::Num(f64::INFINITY)),
-            "eps" => Some(Value::Num(f64::from(f32::EPSILON))),
-            "true" => Some(Value::Truth(true)),
-            "false" => Some(Value::Truth(false)),
-            _ => self.builtin_value(name),
-        })
-    }
-
-    /// A top-level equation, evaluated once.
-    fn global_let(&mut self, name: &str, l: &Rc<Let>, span: Span) -> Check<Value> {
-        if self.open_globals.iter().any(|n| n == name) {
-            return fail(
-                Diagnostic::error(Code::G0103, l.span, format!("the definition of `{name}` needs itself"))
-                    .label(span, "used here"),
-            );
-        }
-        self.open_globals.push(name.to_string());
-        let active = std::mem::take(&mut self.active);
-        let scope = self.globals.clone();
-        let done = self.stmt(&ast::Stmt::Let((**l).clone()), &scope);
-        self.active = active;
-        self.open_globals.pop();
-        done?;
-        Ok(scope.get(name).expect("the equation defines it"))
-    }
-
-    /// Names that may have been meant.
-    pub fn known_names(&self) -> Vec<String> {
-        let mut names = self.items.names();
-        names.extend(self.definitions.iter().flat_map(|d| d.names.iter().cloned()));
-        if let Some(d) = self.data {
-            names.extend(self.items.fields[d].iter().map(|f| f.name.clone()));
-        }
-        names.extend(super::builtin::SCALAR.iter().map(|s| s.0.to_string()));
-        names.extend(super::builtin::REDUCTIONS.iter().map(|s| s.0.to_string()));
-        names
     }
 }

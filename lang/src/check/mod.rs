@@ -1,6 +1,7 @@
 //! From the Ast to the Program: a symbolic evaluator that applies functions, nets and rules where they are called.
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
+mod along;
 mod axis;
 mod builtin;
 mod call;
@@ -9,12 +10,14 @@ mod data;
 mod draw;
 mod every;
 mod expr;
+mod globals;
 mod index;
 mod inputs;
 mod items;
 mod known;
 mod names;
 mod net;
+mod objective;
 mod point;
 mod program;
 mod reduce;
@@ -23,6 +26,7 @@ mod rule;
 mod run;
 mod schedule;
 mod stack;
+mod synthetic;
 mod train;
 mod tree;
 mod types;
@@ -61,6 +65,8 @@ struct Mode {
     instead: BTreeMap<ParamId, TermId>,
     /// Do net states advance?
     advance: bool,
+    /// On another batch than the step's.
+    fresh: bool,
     /// In the `init` function: states and parameters are their first values.
     first: bool,
 }
@@ -91,6 +97,8 @@ struct Elab<'a> {
     passed_sites: BTreeMap<String, usize>,
     /// Paths of the instances that call sites own: path around, place, how often passed before.
     call_paths: train::CallPaths,
+    /// Every how many steps the rule in hand is applied.
+    stride: Option<u64>,
     /// States of the rules of this unit.
     rule_states: Vec<run::RuleState>,
     /// How many instances of a net a path has.
@@ -98,6 +106,8 @@ struct Elab<'a> {
     /// Types of the data arguments at the first call of an instance.
     called: BTreeMap<String, Vec<(String, Ty)>>,
     globals: Rc<Scope>,
+    /// The scope around the library's declarations, which has none of the program's names.
+    library: Rc<Scope>,
     sites: BTreeMap<String, SiteId>,
     points: u32,
     /// First values.
@@ -129,7 +139,8 @@ impl Elab<'_> {
     fn site(&mut self, key: &str, span: Span) -> SiteId {
         let path = self.frames.last().map(|f| f.path.clone()).unwrap_or_default();
         let count = self.sites.len();
-        let place = format!("{}:{path}:{key}:{}:{}", self.pass, span.file.0, span.start);
+        let fresh = if self.mode.fresh { "fresh " } else { "" };
+        let place = format!("{fresh}{}:{path}:{key}:{}:{}", self.pass, span.file.0, span.start);
         let passed = self.passed_sites.entry(place.clone()).or_insert(0);
         let key = format!("{place}:{passed}");
         *passed += 1;

@@ -4,7 +4,7 @@
 use super::Elab;
 use crate::diag::Span;
 use crate::print_program::operands;
-use crate::program::{At, Op, ParamId, PointId, TermId};
+use crate::program::{At, Direction, Op, ParamId, PointId, TermId};
 use std::collections::BTreeMap;
 
 impl Elab<'_> {
@@ -36,12 +36,18 @@ impl Elab<'_> {
 
     /// `of` built again on a point with the value of `by`, and that point.
     pub fn on_point(&mut self, of: TermId, by: TermId, span: Span) -> (TermId, TermId) {
+        let (of, start) = self.all_on_point(&[of], by, span);
+        (of[0], start)
+    }
+
+    /// Several terms built again on one point.
+    pub fn all_on_point(&mut self, of: &[TermId], by: TermId, span: Span) -> (Vec<TermId>, TermId) {
         let ty = self.ty(by).clone();
         let point = self.point();
         let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
         let mut map = BTreeMap::from([(by, start)]);
         let needed = self.below(of);
-        for id in (by.index() + 1..=of.index()).map(TermId::new).filter(|id| needed[id.index()]) {
+        for id in (by.index() + 1..needed.len()).map(TermId::new).filter(|id| needed[id.index()]) {
             let op = self.unit.terms[id.index()].op.clone();
             if operands(&op).iter().any(|t| map.contains_key(t)) {
                 let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
@@ -51,14 +57,14 @@ impl Elab<'_> {
                 map.insert(id, new);
             }
         }
-        (map.get(&of).copied().unwrap_or(of), start)
+        (of.iter().map(|t| map.get(t).copied().unwrap_or(*t)).collect(), start)
     }
 
-    /// Which terms a term needs.
-    fn below(&self, of: TermId) -> Vec<bool> {
-        let mut needed = vec![false; of.index() + 1];
-        needed[of.index()] = true;
-        for k in (0..=of.index()).rev() {
+    /// Which terms some terms need.
+    fn below(&self, of: &[TermId]) -> Vec<bool> {
+        let mut needed = vec![false; of.iter().map(|t| t.index() + 1).max().unwrap_or(0)];
+        of.iter().for_each(|t| needed[t.index()] = true);
+        for k in (0..needed.len()).rev() {
             if needed[k] {
                 for t in operands(&self.unit.terms[k].op) {
                     needed[t.index()] = true;
@@ -86,6 +92,10 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
         Op::Stop(x) => Op::Stop(to(x)),
         Op::Grad { of, wrt, axes, shared } => Op::Grad { of: to(of), wrt: to(wrt), axes, shared },
+        Op::Along { of, by } => {
+            let by = by.into_iter().map(|d| Direction { wrt: to(d.wrt), axes: d.axes, tangent: to(d.tangent) });
+            Op::Along { of: to(of), by: by.collect() }
+        }
         Op::Custom { value, inputs, cotangent, back } => {
             Op::Custom { value: to(value), inputs: all(inputs), cotangent: to(cotangent), back: all(back) }
         }

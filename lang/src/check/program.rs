@@ -40,7 +40,7 @@ pub fn check(
     let mut items = Items::gather(&ast, sources, file, loader)?;
     set_sizes(&mut items, options)?;
     let mut faults = super::names::unknown_names(&items);
-    let data = match items.check_data() {
+    let mut data = match items.check_data() {
         Ok(data) => data,
         Err(found) => {
             faults.extend(found.0);
@@ -48,6 +48,17 @@ pub fn check(
         }
     };
     items.fold_sizes();
+    for (k, set) in data.iter_mut().enumerate().filter(|(_, d)| d.source.is_none()) {
+        let decl = items.data[k].clone();
+        let drawn = Elab::new(&items, options, &set.name, UnitKind::Task).data_unit(&decl);
+        match drawn {
+            Ok(drawn) => items.settle_synthetic(set, k, drawn),
+            Err(d) => faults.push(*d),
+        }
+    }
+    if !faults.is_empty() && data.iter().any(|d| d.source.is_none() && d.drawn.is_none()) {
+        return Err(ordered(faults));
+    }
     let (mut units, mut checks) = (Vec::new(), Vec::new());
     let names: Vec<String> = items
         .trains

@@ -378,7 +378,7 @@ impl Elab<'_> {
     }
 
     /// What stands behind renamings, with its axes in the order of the positions.
-    fn unrenamed(&self, t: &Tensor) -> (crate::program::TermId, Vec<Axis>) {
+    pub fn unrenamed(&self, t: &Tensor) -> (crate::program::TermId, Vec<Axis>) {
         let (mut id, mut axes) = (t.id, t.axes.clone());
         while let Op::Read { of, at, otherwise: None } = &self.unit.terms[id.index()].op {
             let mut back = Vec::new();

@@ -108,9 +108,11 @@ impl Elab<'_> {
 
     /// The unit of a run.
     fn elaborated(&mut self, k: usize) -> Check<Rc<Elaborated>> {
-        let Run { train, args, .. } = &self.unit.runs[k];
-        super::program::elaborated(self.items, self.options, train, args)
-            .map_err(|found| Box::new(found.0.into_iter().next().expect("a refusal has a reason")))
+        let Run { train, args, span, .. } = &self.unit.runs[k];
+        super::program::elaborated(self.items, self.options, train, args).map_err(|found| {
+            let first = found.0.into_iter().next().expect("a refusal has a reason");
+            Box::new(Diagnostic { span: first.span.or(Some(*span)), ..first })
+        })
     }
 
     /// `run.accuracy`, `run.loss[step]`, `run.f`, `run.adam.m`.

@@ -214,6 +214,17 @@ pub enum At {
     Term(TermId),
 }
 
+/// A variable and the tangent along which it moves.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct Direction {
+    /// A `Param` or `Point`.
+    pub wrt: TermId,
+    /// Names of `wrt`'s axes in the tangent, in the order of `wrt`'s type. The tangent repeats along those it lacks.
+    pub axes: Vec<Axis>,
+    /// Real.
+    pub tangent: TermId,
+}
+
 /// The operations of the Program.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -274,6 +285,15 @@ pub enum Op {
         /// Axes along which both are independent copies.
         shared: Vec<Axis>,
     },
+    /// The directional derivative of `of`: how it changes as each direction's variable moves along its tangent, all at
+    /// once. Axes of a tangent that are not among the names of its variable's axes are independent directions, and
+    /// axes of the result; one that `of` has too belongs to both.
+    Along {
+        /// What is differentiated.
+        of: TermId,
+        /// What moves, and where to.
+        by: Vec<Direction>,
+    },
     /// The same value, with no gradient.
     Stop(TermId),
     /// `value` with a gradient by hand: the cotangent of `inputs[k]` is `back[k]`, a term in which the point
@@ -310,6 +330,7 @@ impl Hash for Op {
             Op::Random(dist, site) => (dist, site).hash(h),
             Op::Point(x, point) => (x, point).hash(h),
             Op::Grad { of, wrt, axes, shared } => (of, wrt, axes, shared).hash(h),
+            Op::Along { of, by } => (of, by).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
         }
     }

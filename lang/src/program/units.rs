@@ -8,6 +8,8 @@ use crate::diag::Span;
 pub enum Part {
     /// The rows of the current batch (the dim `batch`).
     Batch,
+    /// The rows of another batch of the same size (`L(w; fresh)`).
+    Fresh,
     /// Every row (the dim named like the data set).
     All,
     /// The rows of a split (`train`, `test`).
@@ -278,6 +280,8 @@ pub struct Data {
     pub fields: Vec<Field>,
     /// Its splits.
     pub splits: Vec<Split>,
+    /// Of synthetic data: the unit whose function `data` has one output a field, in order.
+    pub drawn: Option<Box<Unit>>,
     /// Where it was declared.
     pub span: Span,
 }

@@ -5,6 +5,7 @@ mod form;
 mod operations;
 mod random;
 mod shared;
+mod tangent;
 
 use gannet_compiler::grad::differentiate;
 use gannet_compiler::graph::{Graph, NodeId, Num, Op, Tables, sorted};
@@ -96,7 +97,7 @@ impl Model {
     pub fn run(&self) -> Vec<Tensor> {
         let new = differentiate(&self.g);
         new.verify().expect("a differentiated graph is well typed");
-        let gone = |op: &Op| matches!(op, Op::Grad { .. } | Op::Custom { .. } | Op::Point(_) | Op::Stop);
+        let gone = |op: &Op| matches!(op, Op::Grad { .. } | Op::Along(_) | Op::Custom { .. } | Op::Point(_) | Op::Stop);
         assert!(new.ids().all(|id| !gone(&new.node(id).op)), "nothing is left to differentiate");
         for ((_, a), (_, b)) in self.g.outputs.iter().zip(&new.outputs) {
             assert_eq!(self.g.ty(*a), new.ty(*b), "differentiation keeps types");
@@ -125,8 +126,8 @@ impl Rng {
     }
 }
 
-/// Checks `d of / d param` against central differences, for all parameters: the Jacobian, if `of` has axes.
-/// `build` makes `of` from the model.
+/// Checks `d of / d param` against central differences, for all parameters: the Jacobian, if `of` has axes. Then checks
+/// that directional derivatives are what the Jacobian gives. `build` makes `of` from the model.
 pub fn check(model: Model, build: impl Fn(&mut Model) -> NodeId) {
     let mut m = Model { g: Graph::like(&model.g), ..model };
     let of = build(&mut m);
@@ -137,10 +138,12 @@ pub fn check(model: Model, build: impl Fn(&mut Model) -> NodeId) {
         let grad = m.grad(of, w, &names, &[]);
         m.output(grad);
     }
+    tangent::outputs(&mut m, of);
     let got = m.run();
     for k in 0..m.params.len() {
         check_param(&mut m, k, &got[0], &got[k + 1]);
     }
+    tangent::check_outputs(&m, &got);
 }
 
 /// Names for the axes of `wrt` that no test uses otherwise.

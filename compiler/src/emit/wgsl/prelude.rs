@@ -91,9 +91,10 @@ const HELPERS: &[Helper] = &[
         text: "fn draw_exponential(site: u32, entry: u32) -> f32 { return -log(unit(philox(site, entry).x)); }\n",
     },
     Helper {
+        // 23 bits and a half: exact in f32, never 0 and never 1.
         name: "unit",
         calls: &[],
-        text: "fn unit(word: u32) -> f32 { return (f32(word >> 8u) + 0.5) * 5.9604645e-8; }\n",
+        text: "fn unit(word: u32) -> f32 { return (f32(word >> 9u) + 0.5) * 1.1920929e-7; }\n",
     },
     Helper {
         // Philox 4x32-10 (Salmon et al. 2011); the 64-bit products are put together from 16-bit halves.

@@ -193,6 +193,12 @@ impl Display for Label<'_, &Subst> {
     }
 }
 
+/// Axes and their names elsewhere.
+fn names_text(t: &Tables, names: &[(Axis, Axis)]) -> String {
+    let name = |(axis, name): &(Axis, Axis)| format!("{} as {}", Label(t, *axis), Label(t, *name));
+    format!("[{}]", names.iter().map(name).collect::<Vec<_>>().join(", "))
+}
+
 /// The operation without its operands.
 fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
     match op {
@@ -214,9 +220,11 @@ fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
         }
         Op::Point(p) => write!(f, "point {p}"),
         Op::Grad { axes, shared } => {
-            let name = |(axis, name): &(Axis, Axis)| format!("{} as {}", Label(t, *axis), Label(t, *name));
-            let names: Vec<String> = axes.iter().map(name).collect();
-            write!(f, "grad [{}] shared {}", names.join(", "), Label(t, &shared[..]))
+            write!(f, "grad {} shared {}", names_text(t, axes), Label(t, &shared[..]))
+        }
+        Op::Along(directions) => {
+            write!(f, "along {}", directions.len())?;
+            directions.iter().try_for_each(|names| write!(f, " {}", names_text(t, names)))
         }
         Op::Custom { inputs } => write!(f, "custom {inputs}"),
         Op::Stop => f.write_str("stop"),

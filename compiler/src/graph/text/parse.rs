@@ -3,7 +3,7 @@
 
 use super::scan::{Token, scan, unquote};
 use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
-use crate::graph::{Args, At, Axes, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
+use crate::graph::{Args, At, Axes, AxisNames, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
 use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, Output, ParamId, PointId, SiteId, StateId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -298,6 +298,10 @@ impl<'s> Cursor<'_, 's> {
             }
             "point" => Op::Point(PointId(self.id("p")?)),
             "grad" => self.grad()?,
+            "along" => {
+                let directions: usize = self.number()?;
+                Op::Along((0..directions).map(|_| self.names()).collect::<Parse<_>>()?)
+            }
             "custom" => Op::Custom { inputs: self.number()? },
             "stop" => Op::Stop,
             _ => return Err(format!("there is no operation `{word}`")),
@@ -306,13 +310,18 @@ impl<'s> Cursor<'_, 's> {
     }
 
     fn grad(&mut self) -> Parse<Op> {
-        let axes = self.list(|c| {
+        let axes = self.names()?;
+        self.keyword("shared")?;
+        Ok(Op::Grad { axes, shared: self.axes()? })
+    }
+
+    fn names(&mut self) -> Parse<AxisNames> {
+        let names = self.list(|c| {
             let axis = c.axis()?;
             c.keyword("as")?;
             Ok((axis, c.axis()?))
         })?;
-        self.keyword("shared")?;
-        Ok(Op::Grad { axes: axes.into_iter().collect(), shared: self.axes()? })
+        Ok(names.into_iter().collect())
     }
 
     fn output(&mut self) -> Parse<Output> {

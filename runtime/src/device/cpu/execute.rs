@@ -282,6 +282,15 @@ impl Bound {
         Some((0..values.len()).map(place).collect())
     }
 
+    /// An input's entries as numbers, in its storage order; `None`: the plan does not read it.
+    pub fn input(&self, input: InputId) -> Option<Vec<f64>> {
+        let found = self.plan().buffers.iter().position(|b| b.home == Home::Input(input))?;
+        let id = BufferId::new(found);
+        let sizes: Vec<u64> = self.sizes.iter().map(|n| *n as u64).collect();
+        let count = self.plan().entries(id).eval(&sizes) as usize;
+        (!self.pointers[found].is_null()).then(|| (0..count).map(|k| self.entry(id, k)).collect())
+    }
+
     fn entry(&self, id: BufferId, k: usize) -> f64 {
         let at = self.pointers[id.index()];
         // SAFETY: callers stay below the number of entries; the buffer's kind says what is stored.
