@@ -15,16 +15,19 @@ mod index;
 mod inputs;
 mod items;
 mod known;
+mod library;
 mod names;
 mod net;
 mod objective;
 mod point;
 mod program;
 mod reduce;
+mod repeat;
 mod report;
 mod rule;
 mod run;
 mod schedule;
+mod sorted;
 mod stack;
 mod synthetic;
 mod train;
@@ -123,6 +126,10 @@ struct Elab<'a> {
     /// Top-level equations being evaluated.
     open_globals: Vec<String>,
     data: Option<usize>,
+    /// Shapes of a loop's states are being found: operands may still lack dims.
+    lenient: bool,
+    /// Fields of loops' results.
+    loop_fields: BTreeMap<TermId, Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.
     faults: Vec<Diagnostic>,
 }
