@@ -50,7 +50,7 @@ mod checks;
 mod model;
 mod run;
 
-pub use checks::{CheckResult, Reports, Runs};
+pub use checks::CheckResult;
 pub use gannet_compiler as compiler;
 pub use gannet_lang as lang;
 pub use gannet_runtime as runtime;

@@ -10,8 +10,14 @@ pub fn error(error: &Error) {
 
 /// Prints a model's warnings.
 pub fn warnings(model: &Model) {
+    eprint!("{}", warnings_text(model));
+}
+
+/// The warnings of a file, as they are printed.
+pub fn warnings_text(model: &Model) -> String {
     let warnings = &model.checked().warnings;
-    if !warnings.0.is_empty() {
-        eprint!("{}", gannet::lang::render::render(model.sources(), warnings, std::io::stderr().is_terminal()));
+    if warnings.0.is_empty() {
+        return String::new();
     }
+    gannet::lang::render::render(model.sources(), warnings, std::io::stderr().is_terminal())
 }

@@ -1,11 +1,11 @@
 //! `gannet test`: the checks of files and folders.
-//! Law: the runs that checks need are made side by side, as many as there are threads, but a further one begins only
+//! Law: files are run side by side, as many as there are threads, but a further one begins only
 //! while enough memory is free; what is printed, and in which order, does not depend on that.
 
 use super::args::TestArgs;
 use super::{files::unreadable, show};
-use gannet::lang::program::Run as NeededRun;
-use gannet::{CheckResult, Error, Model, Options, Reports, Runs};
+use gannet::{CheckResult, Error, Model, Options};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -13,19 +13,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// A run that a file's checks need.
-struct Job {
-    file: usize,
-    run: NeededRun,
-}
+/// What became of a file's checks.
+type Outcome = Result<Vec<(String, Result<CheckResult, Error>)>, Error>;
 
-/// A file, and what is known about it so far.
-struct File {
-    path: PathBuf,
-    model: Result<Model, Error>,
-    /// Runs that are not finished.
-    missing: usize,
-    runs: Runs,
+/// A file whose checks were run.
+struct Done {
+    /// Its place among the files.
+    file: usize,
+    /// Warnings, as they are printed.
+    warnings: String,
+    outcome: Outcome,
     seconds: f64,
 }
 
@@ -42,10 +39,8 @@ struct Tally {
 /// A folder that cannot be read. What is wrong with a file or a run counts as a failed check.
 pub fn test(args: &TestArgs) -> Result<ExitCode, Error> {
     let (paths, left_out) = files(args)?;
-    let mut files: Vec<File> = paths.iter().map(|path| read(path, args)).collect();
-    let jobs = jobs(&mut files);
     let options = args.run.options();
-    let workers = options.threads.min(jobs.len()).max(1);
+    let workers = options.threads.min(paths.len()).max(1);
     // A run's results do not depend on its threads.
     let each = Options { threads: (options.threads / workers).max(1), ..options };
     let (sender, receiver) = channel();
@@ -55,11 +50,11 @@ pub fn test(args: &TestArgs) -> Result<ExitCode, Error> {
     std::thread::scope(|scope| {
         for _ in 0..workers {
             let sender = sender.clone();
-            let (jobs, paths, each, next, running, gate) = (&jobs, &paths, &each, &next, &running, &gate);
-            scope.spawn(move || work(jobs, paths, args, each, next, running, gate, sender));
+            let (paths, each, next, running, gate) = (&paths, &each, &next, &running, &gate);
+            scope.spawn(move || work(paths, args, each, (next, running), gate, sender));
         }
         drop(sender);
-        print_in_order(&mut files, &jobs, &each, receiver, &mut tally);
+        print_in_order(&paths, receiver, &mut tally);
     });
     for file in &left_out {
         println!("left out: {}", file.display());
@@ -68,58 +63,31 @@ pub fn test(args: &TestArgs) -> Result<ExitCode, Error> {
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(path: &Path, args: &TestArgs) -> File {
-    let start = Instant::now();
-    let model = Model::from_file(path, &args.run.dims);
-    let seconds = start.elapsed().as_secs_f64();
-    File { path: path.to_path_buf(), model, missing: 0, runs: Runs::default(), seconds }
-}
-
-fn jobs(files: &mut [File]) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    for (k, file) in files.iter_mut().enumerate() {
-        let runs = file.model.as_ref().map(Model::needed_runs).unwrap_or_default();
-        file.missing = runs.len();
-        jobs.extend(runs.into_iter().map(|run| Job { file: k, run }));
-    }
-    jobs
-}
-
-/// What a worker sends: which job, what became of it, and the seconds it took.
-type Done = (usize, Result<Reports, Error>, f64);
-
-/// Takes jobs in order until there are none. A worker checks a file itself: a checked file stays on its thread.
-#[allow(clippy::too_many_arguments)]
+/// Takes files in order until there are none. A worker checks a file itself: a checked file stays on its thread.
 fn work(
-    jobs: &[Job],
     paths: &[PathBuf],
     args: &TestArgs,
     options: &Options,
-    next: &AtomicUsize,
-    running: &AtomicUsize,
+    (next, running): (&AtomicUsize, &AtomicUsize),
     gate: &Mutex<()>,
     sender: Sender<Done>,
 ) {
-    let mut at_hand: Option<(usize, Model)> = None;
     loop {
         let waiting = gate.lock().expect("no worker panics at the gate");
         wait_for_memory(running);
-        let k = next.fetch_add(1, Ordering::SeqCst);
-        let Some(job) = jobs.get(k) else { return };
+        let file = next.fetch_add(1, Ordering::SeqCst);
+        let Some(path) = paths.get(file) else { return };
         running.fetch_add(1, Ordering::SeqCst);
         drop(waiting);
         let start = Instant::now();
-        let model = match at_hand.take() {
-            Some((file, model)) if file == job.file => Ok(model),
-            _ => Model::from_file(&paths[job.file], &args.run.dims),
-        };
-        let done = model.and_then(|model| {
-            let done = model.reports_of(&job.run, options);
-            at_hand = Some((job.file, model));
-            done
+        let mut warnings = String::new();
+        let outcome = Model::from_file(path, &args.run.dims).map(|model| {
+            warnings = show::warnings_text(&model);
+            model.check_results(options)
         });
         running.fetch_sub(1, Ordering::SeqCst);
-        if sender.send((k, done, start.elapsed().as_secs_f64())).is_err() {
+        let seconds = start.elapsed().as_secs_f64();
+        if sender.send(Done { file, warnings, outcome, seconds }).is_err() {
             return;
         }
     }
@@ -146,45 +114,36 @@ fn free_part() -> Option<f64> {
 }
 
 /// Prints each file as soon as it and all before it are done.
-fn print_in_order(files: &mut [File], jobs: &[Job], options: &Options, receiver: Receiver<Done>, tally: &mut Tally) {
+fn print_in_order(paths: &[PathBuf], receiver: Receiver<Done>, tally: &mut Tally) {
+    let mut waiting: BTreeMap<usize, Done> = BTreeMap::new();
     let mut printed = 0;
-    let mut print_ready = |files: &mut [File]| {
-        while printed < files.len() && files[printed].missing == 0 {
-            print_file(&files[printed], options, tally);
+    for done in receiver {
+        waiting.insert(done.file, done);
+        while let Some(done) = waiting.remove(&printed) {
+            print_file(&paths[printed], done, tally);
             printed += 1;
         }
-    };
-    print_ready(files);
-    for (k, reports, seconds) in receiver {
-        let file = &mut files[jobs[k].file];
-        file.runs.add(&jobs[k].run, reports);
-        file.missing -= 1;
-        file.seconds += seconds;
-        print_ready(files);
     }
 }
 
-fn print_file(file: &File, options: &Options, tally: &mut Tally) {
-    let start = Instant::now();
-    println!("{}", file.path.display());
-    match &file.model {
-        Ok(model) => {
-            show::warnings(model);
-            print_checks(model, file, options, tally);
-        }
+fn print_file(path: &Path, done: Done, tally: &mut Tally) {
+    println!("{}", path.display());
+    eprint!("{}", done.warnings);
+    match done.outcome {
+        Ok(results) => print_checks(results, tally),
         Err(error) => {
-            show::error(error);
+            show::error(&error);
             println!("  FAILED the file does not run");
             tally.failed += 1;
         }
     }
-    println!("  ({:.1} s)", file.seconds + start.elapsed().as_secs_f64());
+    println!("  ({:.1} s)", done.seconds);
 }
 
-fn print_checks(model: &Model, file: &File, options: &Options, tally: &mut Tally) {
+fn print_checks(results: Vec<(String, Result<CheckResult, Error>)>, tally: &mut Tally) {
     let mut shown = Vec::new();
-    for (k, check) in model.checked().program.checks.iter().enumerate() {
-        match model.evaluate_check(k, &file.runs, options) {
+    for (name, result) in results {
+        match result {
             Ok(result) => {
                 let verdict = if result.passed { "ok" } else { "FAILED" };
                 println!("  {verdict:<7}{}{}", result.text, numbers(&result));
@@ -196,7 +155,7 @@ fn print_checks(model: &Model, file: &File, options: &Options, tally: &mut Tally
                     show::error(&error);
                     shown.push(error.diagnostics);
                 }
-                println!("  FAILED {}  (it does not run)", check.name);
+                println!("  FAILED {name}  (it does not run)");
                 tally.failed += 1;
             }
         }

@@ -14,6 +14,7 @@ impl Elab<'_> {
             return Ok(Some(self.whole_input(data, k)));
         }
         let part = match &self.mode.report {
+            None if self.mode.fresh => Part::Fresh,
             None => Part::Batch,
             Some(Some(split)) => Part::Split(split.clone()),
             Some(None) if self.items.has_split(data, "test") => Part::Split("test".to_string()),

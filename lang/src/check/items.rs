@@ -1,13 +1,14 @@
 //! The declarations of a file and of everything that it imports.
 
 use super::edges::EdgeSet;
+use super::run::Elaborated;
 use super::{Check, fail, near};
 use crate::ast::{
     self, CheckDecl, DataDecl, DataStmt, EdgesDecl, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl,
-    TrainStmt,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::program::{Dim, DimId, Field, Size, SizeExpr};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -32,6 +33,10 @@ pub struct Items {
     pub checks: Vec<CheckDecl>,
     pub edge_decls: Vec<EdgesDecl>,
     pub edges: Vec<EdgeSet>,
+    /// Train blocks and tasks by name and arguments.
+    pub elaborated: RefCell<BTreeMap<String, Rc<Elaborated>>>,
+    /// Those being elaborated, to find cycles.
+    pub open_programs: RefCell<Vec<String>>,
     library: BTreeSet<FileId>,
     /// What each file declares, by name; under no file what the library declares. A name in a file means what that file
     /// declares, and one in the library what the library declares, whatever else the program calls so.
@@ -392,22 +397,6 @@ impl Items {
             return of(&t.params);
         }
         self.tasks.iter().find(|t| t.name.name == name).map(|t| of(&t.params)).unwrap_or_default()
-    }
-
-    /// Names of a program's reports.
-    pub fn reports(&self, name: &str) -> Vec<String> {
-        let body = match self.trains.iter().find(|t| t.name.name == name) {
-            Some(t) => &t.body,
-            None => match self.tasks.iter().find(|t| t.name.name == name) {
-                Some(t) => &t.body,
-                None => return Vec::new(),
-            },
-        };
-        let named = body.iter().filter_map(|s| match s {
-            TrainStmt::Report(r) | TrainStmt::Plot(r) => Some(r.name.name.clone()),
-            _ => None,
-        });
-        named.collect()
     }
 
     /// All declared names.

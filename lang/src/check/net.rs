@@ -2,8 +2,8 @@
 
 use super::call::called;
 use super::family::Ran;
-use super::value::{Instance, Net, Objective, Scope, Tensor, Tree, Value};
-use super::{Check, Elab, Frame, Mode, fail};
+use super::value::{Instance, Net, Scope, Tensor, Tree, Value};
+use super::{Check, Elab, Frame, fail};
 use crate::ast::{Arg, Expr, ExprKind, Ident};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Axis, Elem, Fun, Red, Ty};
@@ -213,46 +213,6 @@ impl Elab<'_> {
         fail(Diagnostic::error(Code::G0401, span, message).hint(
             "they come into being where the net is first called, or where its arguments' types name declared dims",
         ))
-    }
-
-    /// The objective at other parameters: the loss of the same batch and the same draws.
-    pub fn call_objective(&mut self, o: &Rc<Objective>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let [Arg { name: None, value }] = args else {
-            return fail(Diagnostic::error(Code::G0301, span, "the objective takes the parameters: `L(w)`"));
-        };
-        let v = self.eval(value, scope)?;
-        let Value::Tree(tree) = v else {
-            return fail(Diagnostic::error(
-                Code::G0205,
-                value.span,
-                format!("the objective takes a tree of parameters, not {}", v.what()),
-            ));
-        };
-        let mut mode = Mode { advance: false, ..self.mode.clone() };
-        for (p, leaf) in o.over.iter().zip(&tree.leaves) {
-            let own = self.unit.params[p.index()].ty.axes.clone();
-            let renames: Vec<(Axis, Axis)> = leaf.value.axes.iter().copied().zip(own).collect();
-            let t = self.rename(&leaf.value, &renames, value.span);
-            mode.instead.insert(*p, t);
-        }
-        let active = std::mem::take(&mut self.active);
-        // As in the step: draws and instances are found by their paths.
-        let frames = std::mem::replace(&mut self.frames, vec![Frame { path: "loss".to_string(), ..Frame::default() }]);
-        let loss = o.loss.clone();
-        let negated = o.negated;
-        let passed = std::mem::take(&mut self.passed_sites);
-        let pass = o.pass.clone();
-        let result = self.in_mode(mode, |elab| {
-            elab.in_pass(&pass, |elab| {
-                let train = elab.train_scope();
-                let t = elab.eval_tensor(&loss, &train)?;
-                elab.mean_loss(t, negated, loss.span)
-            })
-        });
-        self.passed_sites = passed;
-        self.active = active;
-        self.frames = frames;
-        result.map(Value::Tensor)
     }
 
     /// The scalar that is descended: a tensor is averaged, a maximized one negated.

@@ -103,7 +103,7 @@ impl Elab<'_> {
     pub fn check_unit(mut self, decl: &CheckDecl) -> Result<Unit, Diagnostics> {
         self.recovers = true;
         let done = self.fill_check(decl);
-        self.finished(done)
+        self.finished(done).map(|done| done.unit)
     }
 
     fn fill_check(&mut self, decl: &CheckDecl) -> Check<()> {

@@ -155,7 +155,9 @@ impl Elab<'_> {
 
     /// Functions are pure, and a check trains nothing.
     fn outside_functions(&self, decl: &VarDecl, what: &str, scope: &Rc<Scope>) -> Check<()> {
-        if scope.get("<fn>").is_none() && self.unit.kind != crate::program::UnitKind::Check {
+        let path = self.path(&decl.name.name);
+        let trained = self.unit.params.iter().any(|p| p.name == path) || self.unit.states.iter().any(|s| s.name == path);
+        if scope.get("<fn>").is_none() && (trained || self.unit.kind != crate::program::UnitKind::Check) {
             return Ok(());
         }
         fail(

@@ -1,19 +1,24 @@
 //! Train blocks, tasks and checks as units.
 
 use super::items::Items;
+use super::run::Elaborated;
 use super::value::{Instance, Member, Objective, Scope, Value};
 use super::{Check, Definition, Elab, Frame, Mode, Options, fail};
-use crate::ast::{Expr, ParamDecl, ReportDecl, Stmt, TrainStmt};
+use crate::ast::{Expr, Let, ParamDecl, ReportDecl, Stmt, TrainStmt};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{
-    Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
+    Axis, Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+/// Paths of the instances that call sites own: path around, place, how often passed before.
+pub type CallPaths = BTreeMap<(String, Span, usize), String>;
+
 /// One `minimize` line.
 struct Goal<'a> {
     loss: &'a Expr,
+    outputs: Option<&'a Let>,
     over: &'a [Expr],
     rule: &'a Expr,
     every: Option<&'a Expr>,
@@ -68,6 +73,8 @@ impl<'a> Elab<'a> {
             unused: BTreeSet::new(),
             domains: BTreeMap::new(),
             advanced: BTreeSet::new(),
+            stride: None,
+            rule_states: vec![],
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
@@ -223,7 +230,7 @@ impl<'a> Elab<'a> {
     }
 
     /// A net whose static arguments all have defaults needs none of them written.
-    fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
+    pub fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
         let decl = net.decl.clone();
         if let Some(p) = decl.statics.iter().find(|p| p.default.is_none()) {
             let message = format!("`{}` needs its static argument `{}`", decl.name.name, p.name.name);
@@ -272,15 +279,18 @@ impl<'a> Elab<'a> {
         span: Span,
         data: Option<usize>,
         args: &[(String, f64)],
-    ) -> Result<Unit, Diagnostics> {
+    ) -> Result<Elaborated, Diagnostics> {
         let done = self.fill(params, body, span, data, args);
         self.finished(done)
     }
 
     /// The unit, if nothing was found wrong.
-    pub fn finished(mut self, done: Check<()>) -> Result<Unit, Diagnostics> {
+    pub fn finished(mut self, done: Check<()>) -> Result<Elaborated, Diagnostics> {
         self.faults.extend(done.err().map(|d| *d));
-        if self.faults.is_empty() { Ok(self.unit) } else { Err(super::faults::shown(self.faults)) }
+        if !self.faults.is_empty() {
+            return Err(super::faults::shown(self.faults));
+        }
+        Ok(Elaborated { unit: self.unit, call_paths: self.call_paths, rule_states: self.rule_states })
     }
 
     /// Fills the unit. What is wrong in one report leaves the others to be looked at.
@@ -329,17 +339,18 @@ impl<'a> Elab<'a> {
         let goals: Vec<Goal<'_>> = body
             .iter()
             .filter_map(|s| match s {
-                TrainStmt::Minimize { maximize, loss, over, rule, every, span, .. } => {
-                    Some(Goal { loss, over, rule, maximize: *maximize, every: every.as_ref(), span: *span })
-                }
+                TrainStmt::Minimize { maximize, loss, outputs, over, rule, every, span } => Some(Goal {
+                    loss,
+                    outputs: outputs.as_ref(),
+                    over,
+                    rule,
+                    maximize: *maximize,
+                    every: every.as_ref(),
+                    span: *span,
+                }),
                 _ => None,
             })
             .collect();
-        for s in body {
-            if let TrainStmt::Minimize { outputs: Some(l), .. } = s {
-                return self.later(l.span, "`minimize ... where`");
-            }
-        }
         if goals.is_empty() {
             return fail(
                 Diagnostic::error(Code::G0401, span, format!("`{}` trains nothing", self.unit.name))
@@ -352,8 +363,9 @@ impl<'a> Elab<'a> {
         let mut losses = Vec::new();
         for (k, goal) in goals.iter().enumerate() {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
-            let t = self.in_pass(&goal_pass(k), |elab| elab.eval_tensor(goal.loss, &scope))?;
+            let t = self.in_pass(&goal_pass(k), |elab| elab.loss_value(goal.loss, goal.outputs, &scope))?;
             losses.push((
+                t.axes.clone(),
                 self.mean_loss(t.clone(), false, goal.loss.span)?,
                 self.mean_loss(t, goal.maximize, goal.loss.span)?,
             ));
@@ -362,27 +374,29 @@ impl<'a> Elab<'a> {
             self.all_definitions(&scope, false)?;
         }
         let mut outputs = Vec::new();
-        for (k, (goal, (_, descended))) in goals.iter().zip(&losses).enumerate() {
-            self.goal(k, goal, descended, &scope, &mut outputs)?;
+        for (k, (goal, (axes, _, descended))) in goals.iter().zip(&losses).enumerate() {
+            self.goal(k, goal, axes, descended, &scope, &mut outputs)?;
         }
-        for (goal, (_, descended)) in goals.iter().zip(&losses) {
+        for (goal, (_, _, descended)) in goals.iter().zip(&losses) {
             self.settle_late_states(descended, goal.span)?;
         }
         self.every_lines(body, &scope, &mut outputs)?;
         for (id, term) in std::mem::take(&mut self.next_states) {
             outputs.push((Output::State(id), term));
         }
-        outputs.push((Output::Loss, losses[0].0.id));
-        self.unit.names.push(("loss".to_string(), losses[0].0.id));
+        outputs.push((Output::Loss, losses[0].1.id));
+        self.unit.names.push(("loss".to_string(), losses[0].1.id));
         self.frames.clear();
         self.unit.functions.push(Function { name: "step".to_string(), outputs });
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn goal(
         &mut self,
         number: usize,
         goal: &Goal<'_>,
+        axes: &[Axis],
         loss: &super::value::Tensor,
         scope: &Rc<Scope>,
         outputs: &mut Vec<(Output, crate::program::TermId)>,
@@ -441,10 +455,19 @@ impl<'a> Elab<'a> {
         } else {
             None
         };
-        let objective =
-            Objective { loss: goal.loss.clone(), pass: goal_pass(number), negated: goal.maximize, over: over.clone() };
+        let objective = Objective {
+            loss: goal.loss.clone(),
+            outputs: goal.outputs.cloned(),
+            axes: axes.to_vec(),
+            pass: goal_pass(number),
+            negated: goal.maximize,
+            over: over.clone(),
+        };
         let others = std::mem::take(&mut self.next_states);
-        let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), "", goal.span)?;
+        self.stride = goal.every.map(|e| self.count_of(e, scope)).transpose()?;
+        let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), "", goal.span);
+        self.stride = None;
+        let next = next?;
         let turn = goal.every.map(|e| self.turn(e, scope)).transpose()?;
         for ((p, leaf), own) in over.iter().zip(&next.leaves).zip(&w.leaves) {
             let t = self.spread_like(&leaf.value, &own.value, goal.span)?;

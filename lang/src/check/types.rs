@@ -203,6 +203,11 @@ impl Elab<'_> {
         if self.items.is_whole(*k) {
             return None;
         }
+        if self.data.is_none() && self.unit.kind != crate::program::UnitKind::Train {
+            // A task or check that speaks of data is about these.
+            self.data = Some(*k);
+            self.unit.data = Some(*k);
+        }
         let name = match split {
             None => self.items.data[*k].name.name.clone(),
             Some(s) => format!("{}.{s}", self.items.data[*k].name.name),

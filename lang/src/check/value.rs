@@ -1,6 +1,6 @@
 //! What an expression is while it is elaborated.
 
-use crate::ast::{Expr, FnDecl, NetDecl, RuleDecl};
+use crate::ast::{Expr, FnDecl, Let, NetDecl, RuleDecl};
 use crate::diag::Span;
 use crate::program::{Axis, DimId, ParamId, Role, StateId, TermId};
 use std::cell::RefCell;
@@ -108,6 +108,10 @@ pub struct LateState {
 #[derive(Clone, Debug)]
 pub struct Objective {
     pub loss: Expr,
+    /// `where z = f(x)`.
+    pub outputs: Option<Let>,
+    /// The axes of the loss before it is averaged.
+    pub axes: Vec<Axis>,
     /// Names its draws.
     pub pass: String,
     pub negated: bool,
@@ -137,6 +141,8 @@ pub enum Value {
     /// Rules in order: transforms, then the rule.
     Rules(Vec<Rule>),
     Objective(Rc<Objective>),
+    /// The outputs of a `minimize ... where z = ...`, a function of the trained tree.
+    Outputs(Rc<Objective>),
     /// A data set, or one of its splits.
     Data(usize, Option<String>),
     /// A train block or task, by name.
@@ -145,6 +151,8 @@ pub enum Value {
     Run(usize),
     /// What a faulty statement defines: the fault is noted already.
     Faulty,
+    /// The compiled plan of a run.
+    Plan(usize),
 }
 
 impl Value {
@@ -164,10 +172,12 @@ impl Value {
             Value::Instance(_) => "an instance of a net",
             Value::Rules(_) => "a rule",
             Value::Objective(_) => "an objective",
+            Value::Outputs(_) => "the outputs of an objective",
             Value::Data(..) => "a data set",
             Value::Program(_) => "a train block or task",
             Value::Run(_) => "a run",
             Value::Faulty => "a faulty definition",
+            Value::Plan(_) => "a plan",
         }
     }
 }

@@ -253,6 +253,22 @@ impl Elab<'_> {
     }
 }
 
+/// The axes that indices of a value go over; those of a tree are the ones that all its tensors begin with.
+fn indexed_axes(v: Value) -> Option<Vec<Axis>> {
+    match v {
+        Value::Tensor(t) => Some(t.axes),
+        Value::Objective(o) => Some(o.axes.clone()),
+        Value::Tree(tree) => {
+            let mut leaves = tree.leaves.iter().map(|l| &l.value.axes);
+            let first = leaves.next()?.clone();
+            let same = |k: usize| leaves.clone().all(|axes| axes.get(k).map(|a| a.dim) == Some(first[k].dim));
+            let count = (0..first.len()).take_while(|k| same(*k)).count();
+            Some(first[..count].to_vec())
+        }
+        _ => None,
+    }
+}
+
 /// Is the index one of these variables?
 fn names_one(item: &IndexItem, vars: &[String]) -> bool {
     match item {

@@ -18,6 +18,18 @@ impl Elab<'_> {
             let base = self.tensor(&value, base.span)?;
             return self.entry_replaced(&base, indices, new, span, scope).map(Value::Tensor);
         }
+        if let (Value::Run(k) | Value::Plan(k), [(what, how)]) = (&value, pairs) {
+            if leaf_path(what).as_deref() != Some("rewrites") || leaf_path(how).as_deref() != Some("off") {
+                return fail(
+                    Diagnostic::error(Code::G0301, span, "a run is changed by `with rewrites off` only")
+                        .hint("give other arguments in the call: `digits_mlp(lr = 1e-2)`"),
+                );
+            }
+            return Ok(match (self.unoptimized(*k, span), &value) {
+                (Value::Run(k), Value::Plan(_)) => Value::Plan(k),
+                (run, _) => run,
+            });
+        }
         match value {
             Value::Instance(i) => {
                 let tree = self.instance_tree(&i, base.span);

@@ -71,6 +71,13 @@ impl Values {
         }
     }
 
+    /// Numbers in the form that kernels read.
+    pub fn of(numbers: &[f64], elem: Elem, double: bool) -> Values {
+        let mut values = Values::with_capacity(elem, double, numbers.len());
+        numbers.iter().for_each(|x| values.push(*x));
+        values
+    }
+
     /// No entries yet, of the kind that holds this element type.
     pub fn with_capacity(elem: Elem, double: bool, n: usize) -> Values {
         match elem {
