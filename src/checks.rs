@@ -48,7 +48,7 @@ impl Model {
         let own = Options { double: true, hypers: vec![], ..options.clone() };
         let mut session = self.session_with_runs(check.clone(), &own, options, runs)?;
         let mut bound = session.bind("check", 1).map_err(|d| self.error(d))?;
-        session.run(&mut bound);
+        session.run(&mut bound).map_err(|d| self.error(d))?;
         let value = |name: &str| bound.scalar(&Output::Value(name.to_string()));
         let passed = value("condition") == Some(1.0);
         let sides = value("left").zip(value("right"));

@@ -18,7 +18,7 @@ pub fn draw(data: &Data, unit: &Unit, options: &Options) -> Result<Dataset, Diag
     own.dims.retain(|(n, _)| unit.dims.iter().any(|d| d.name == *n));
     let mut session = Session::new(unit.clone(), None, Sizes::of(&unit.dims), own)?;
     let mut bound = session.bind("data", 1)?;
-    session.run(&mut bound);
+    session.run(&mut bound)?;
     let function = unit.function("data").expect("a data unit has its function");
     let mut columns = Vec::new();
     let mut rows = 0;
