@@ -1,5 +1,6 @@
 //! A checked model file, ready to be trained, called or printed.
 
+use crate::checks::Runs;
 use crate::run::Run;
 use gannet_compiler::{CompileOptions, Stages, stages_of};
 use gannet_lang::check::{Checked, Loader, Options as CheckOptions, check};
@@ -180,7 +181,11 @@ impl Model {
         let mut sizes = Sizes::of(&program.dims);
         let Some(k) = unit.data else { return Ok((None, sizes)) };
         let double = options.double || unit.double;
-        let set = data::load(&program.data[k], &program.dims, &self.places, &mut sizes, double);
+        let declared = &program.data[k];
+        let set = match &declared.drawn {
+            Some(drawn) => data::synthetic(declared, drawn, &Options { double, ..options.clone() }),
+            None => data::load(declared, &program.dims, &self.places, &mut sizes, double),
+        };
         set.map(|s| (Some(Arc::new(s)), sizes)).map_err(|d| self.error(d))
     }
 
@@ -204,7 +209,21 @@ impl Model {
         stop: &AtomicBool,
     ) -> Result<Run, Error> {
         let unit = self.unit(name, &static_args(options))?;
-        let mut session = self.session(unit, options)?;
+        self.run_unit(unit, options, &mut Runs::default(), observer, stop)
+    }
+
+    /// Runs a train block or task to the end, with the runs that it reads.
+    pub(crate) fn run_unit(
+        &self,
+        unit: Unit,
+        options: &Options,
+        runs: &mut Runs,
+        observer: &mut (dyn Observer + Send),
+        stop: &AtomicBool,
+    ) -> Result<Run, Error> {
+        let mut inner = options.clone();
+        inner.hypers.clear();
+        let mut session = self.session_with_runs(unit, options, &inner, runs)?;
         let outcome = if session.unit.kind == UnitKind::Train {
             train(&mut session, observer, stop)
         } else {
@@ -217,7 +236,7 @@ impl Model {
     /// Every stage of the compilation of one function of a unit.
     pub fn stages(&self, unit: &Unit, function: &str, options: &CompileOptions) -> Stages {
         let function = unit.function(function).expect("the caller names one of the unit's functions");
-        let tables = Arc::new(gannet_compiler::build::tables(unit));
+        let tables = Arc::new(gannet_compiler::graph::Tables::of(unit));
         stages_of(unit, function, tables, options)
     }
 

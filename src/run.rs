@@ -3,8 +3,7 @@
 use crate::model::{Error, Model};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{InputId, Part};
-use gannet_runtime::device::cpu::memory::Memory;
-use gannet_runtime::session::{Session, kind_of};
+use gannet_runtime::session::{Session, kind_of, stored};
 use gannet_runtime::train::Outcome;
 use ndarray::{ArrayD, IxDyn};
 use std::path::{Path, PathBuf};
@@ -26,6 +25,19 @@ impl Run {
     /// A scalar report.
     pub fn report(&self, name: &str) -> Option<f64> {
         self.outcome.reports.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.first().copied())
+    }
+
+    /// What a check or task reads of the run: a report, `loss` (of every step), `loss.last`, `finite`.
+    pub(crate) fn value(&self, name: &str) -> Vec<f64> {
+        if let Some((_, values)) = self.outcome.reports.iter().find(|(n, _)| n == name) {
+            return values.clone();
+        }
+        let losses = &self.outcome.losses;
+        match name {
+            "loss" => losses.iter().map(|l| f64::from(*l)).collect(),
+            "loss.last" => vec![losses.last().copied().map_or(f64::NAN, f64::from)],
+            _ => vec![f64::from(u8::from(losses.iter().all(|l| l.is_finite())))],
+        }
     }
 
     /// A parameter's values, by name, in its declared order of axes.
@@ -70,7 +82,8 @@ impl Run {
                 let message = format!("`{net}` takes an array of shape {expected:?}, got {:?}", array.shape());
                 return Err(model.error(Diagnostic::error(Code::G0201, None, message)));
             }
-            let memory = stored(array, kind_of(ty.elem), self.session.options.double);
+            let values: Vec<f64> = array.iter().copied().collect();
+            let memory = stored(&values, kind_of(ty.elem), self.session.options.double);
             // SAFETY: `held` keeps the memory until after the run; its shape was just compared.
             unsafe { bound.set_input(*id, memory.as_ptr()) };
             held.push(memory);
@@ -87,20 +100,4 @@ impl Run {
     pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
         gannet_runtime::record::write(folder, &self.session, &self.outcome).map_err(|d| self.model.error(d))
     }
-}
-
-fn stored(array: &ArrayD<f64>, kind: gannet_compiler::plan::Kind, double: bool) -> Memory {
-    use gannet_compiler::plan::Kind;
-    let bytes: Vec<u8> = array
-        .iter()
-        .flat_map(|x| match kind {
-            Kind::Real if double => x.to_ne_bytes().to_vec(),
-            Kind::Real => (*x as f32).to_ne_bytes().to_vec(),
-            Kind::Int => (*x as i32).to_ne_bytes().to_vec(),
-            Kind::Bool => vec![u8::from(*x != 0.0)],
-        })
-        .collect();
-    let mut memory = Memory::zeroed(bytes.len());
-    memory.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
-    memory
 }

@@ -2,7 +2,8 @@
 //! reference evaluator and by compiled code.
 
 use gannet::Model;
-use gannet_compiler::build::{build, tables};
+use gannet_compiler::build::build;
+use gannet_compiler::graph::Tables;
 use gannet_compiler::grad::differentiate;
 use gannet_lang::program::Output;
 use gannet_runtime::reference::{Env, eval};
@@ -150,9 +151,9 @@ fn reports_by_reference(text: &str) -> Vec<(String, Vec<f64>)> {
     let model = Model::from_source("loops.gnt", text).unwrap_or_else(|e| panic!("{e}"));
     let unit = model.unit(None, &[]).unwrap_or_else(|e| panic!("{e}"));
     let function = unit.function("report").expect("a task reports");
-    let graph = differentiate(&build(&unit, function, Arc::new(tables(&unit))));
+    let graph = differentiate(&build(&unit, function, Arc::new(Tables::of(&unit))));
     graph.verify().unwrap_or_else(|e| panic!("{e}\n{graph}"));
-    let env = Env::for_check(&unit, &graph, |_, _| None);
+    let env = Env::for_check(&unit);
     let values = eval(&graph, &env).unwrap_or_else(|f| panic!("{f:?}"));
     let name = |o: &Output| match o {
         Output::Report(k) => unit.reports[*k].name.clone(),

@@ -5,24 +5,9 @@ mod repeat;
 
 use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Red, Tables, neutral};
 use gannet_lang::print_program::needed;
-use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, Hyper, TermId, Ty, Unit};
+use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, TermId, Ty, Unit};
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// The tables of a unit, with one more hyperparameter for each report of a run that it reads: the caller of the compiled
-/// function gives their values.
-pub fn tables(unit: &Unit) -> Tables {
-    let mut tables = Tables::of(unit);
-    for term in &unit.terms {
-        if let p::Op::Run(run, name) = &term.op {
-            let name = format!("{run}.{name}");
-            if !tables.hypers.iter().any(|h| h.name == name) {
-                tables.hypers.push(Hyper { name, default: f64::NAN });
-            }
-        }
-    }
-    tables
-}
 
 /// The graph of one function of a unit.
 pub fn build(unit: &Unit, function: &Function, tables: Arc<Tables>) -> Graph {
@@ -112,12 +97,6 @@ impl Build<'_> {
             }
             p::Op::LoopState(..) => unreachable!("states are leaves that the loop's step starts with"),
             p::Op::LoopOut { of, part, .. } => self.loop_out(*of, *part),
-            p::Op::Run(run, name) => {
-                let name = format!("{run}.{name}");
-                let k = self.graph.tables.hypers.iter().position(|h| h.name == name);
-                let id = p::HyperId::new(k.expect("`tables` has every report that the unit reads"));
-                self.graph.add(Op::Hyper(id), [])
-            }
         }
     }
 

@@ -55,7 +55,7 @@ pub fn print_unit(unit: &Unit) -> String {
         let _ = writeln!(out, "  loop loop{k} {}", loop_text(l, unit));
     }
     for (k, r) in unit.runs.iter().enumerate() {
-        let _ = writeln!(out, "  run run{k} {}{:?}", r.train, r.args);
+        let _ = writeln!(out, "  run run{k} {}{:?}{}", r.train, r.args, if r.rewrites { "" } else { " rewrites off" });
     }
     for function in &unit.functions {
         let _ = writeln!(out, "  function {}", function.name);
@@ -99,8 +99,7 @@ pub fn operands(op: &Op) -> Vec<TermId> {
         | Op::Step
         | Op::Size(_)
         | Op::Iota(_)
-        | Op::Random(..)
-        | Op::Run(..) => vec![],
+        | Op::Random(..) => vec![],
     }
 }
 
@@ -208,7 +207,6 @@ fn op(op: &Op, unit: &Unit) -> String {
             format!("{}{}({})", lib.fun.signature().name, groups.concat(), list(args))
         }
         Op::Part(x, k) => format!("part {k} of {x}"),
-        Op::Run(run, name) => format!("{run}.{name}"),
         Op::LoopState(l, k) => format!("{l} state {k}"),
         Op::LoopOut { of, part, .. } => match part {
             LoopPart::Last(k) => format!("{of} last {k}"),

@@ -7,7 +7,8 @@ use crate::device::cpu::memory::Memory;
 use crate::origin::{Origin, origin};
 use crate::reference::{Env, Fault, Tensor, eval_each};
 use crate::session::{Session, kind_of, numbers};
-use gannet_compiler::build::{build, tables};
+use gannet_compiler::build::build;
+use gannet_compiler::graph::Tables;
 use gannet_compiler::grad::differentiate;
 use gannet_compiler::graph::{Graph, NodeId, Op, Red};
 use gannet_lang::diag::{Code, Diagnostic, Span};
@@ -67,7 +68,7 @@ impl Watch {
     fn explain(&self, session: &Session, bound: &Bound, function: &str, output: &Output) -> Diagnostic {
         let unit = &session.unit;
         let found = unit.function(function).expect("the step that ran is a function of the unit");
-        let graph = differentiate(&build(unit, found, Arc::new(tables(unit))));
+        let graph = differentiate(&build(unit, found, Arc::new(Tables::of(unit))));
         let env = self.env(session, bound);
         // In double precision first: what goes wrong there is wrong at any precision.
         let exact = replay(&graph, &env, false);

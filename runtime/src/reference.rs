@@ -8,7 +8,7 @@ use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
 use gannet_compiler::{library, philox, scalar};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{Axis, DimId, Fun, Output, RunId, Size, Ty, Unit};
+use gannet_lang::program::{Axis, DimId, Fun, Output, Size, Ty, Unit};
 use std::collections::BTreeMap;
 
 /// A tensor: entries in row-major order of its axes.
@@ -65,20 +65,10 @@ impl From<Leaves> for Env {
 }
 
 impl Env {
-    /// For a check, which has no leaves but sizes and reports of runs.
-    pub fn for_check(unit: &Unit, graph: &Graph, report: impl Fn(RunId, &str) -> Option<f64>) -> Env {
+    /// For a unit that has no leaves but sizes that are known.
+    pub fn for_check(unit: &Unit) -> Env {
         let sizes = unit.dims.iter().map(|d| if let Size::Fixed(n) = d.size { n as usize } else { 0 }).collect();
-        let hypers = graph
-            .tables
-            .hypers
-            .iter()
-            .map(|h| {
-                let run = h.name.strip_prefix("run").and_then(|n| n.split_once('.'));
-                let value = run.and_then(|(k, name)| report(RunId(k.parse().ok()?), name));
-                value.unwrap_or(h.default)
-            })
-            .collect();
-        Env { sizes, hypers, ..Env::default() }
+        Env { sizes, ..Env::default() }
     }
 
     fn size(&self, dim: DimId) -> usize {

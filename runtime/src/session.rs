@@ -78,6 +78,8 @@ pub struct Session {
     tables: Arc<Tables>,
     pool: Arc<rayon::ThreadPool>,
     held: Vec<Memory>,
+    /// Inputs given once for all: values of runs.
+    given: BTreeMap<InputId, Memory>,
     peak: usize,
 }
 
@@ -135,6 +137,7 @@ impl Session {
             tables: Arc::new(tables),
             pool,
             held: Vec::new(),
+            given: BTreeMap::new(),
             peak: 0,
         };
         session.reset()?;
@@ -184,7 +187,17 @@ impl Session {
         for input in inputs {
             let declared = self.unit.inputs[input.index()].clone();
             let rows = match &declared.part {
-                Part::Batch | Part::Argument => continue,
+                Part::Batch | Part::Fresh | Part::Argument => continue,
+                Part::Run(..) | Part::Plan(..) => {
+                    let Some(memory) = self.given.get(&input) else {
+                        let message = format!("a first value cannot be made of `{}`, a value of a run", declared.name);
+                        return Err(Diagnostic::error(Code::G0306, None, message)
+                            .hint("read runs in reports and in what these need"));
+                    };
+                    // SAFETY: the session holds the memory, which has all entries of the input.
+                    unsafe { bound.set_input(input, memory.as_ptr()) };
+                    continue;
+                }
                 Part::All => None,
                 Part::Split(name) => Some(name.clone()),
             };
@@ -194,6 +207,56 @@ impl Session {
             unsafe { bound.set_input(input, pointer) };
         }
         Ok(bound)
+    }
+
+    /// Gives an input its entries, in the order of its type's axes, for every later binding.
+    ///
+    /// # Errors
+    /// Another number of entries than the input's type has.
+    pub fn give(&mut self, input: InputId, values: &[f64]) -> Result<(), Diagnostic> {
+        let all = sizes::complete(&self.unit, &self.sizes, 1, &self.needed)?;
+        let declared = &self.unit.inputs[input.index()];
+        let expected: usize = declared.ty.axes.iter().map(|a| all[a.dim.index()] as usize).product();
+        if values.len() != expected {
+            let message = format!("`{}` has {} entries, {expected} are expected", declared.name, values.len());
+            return Err(Diagnostic::error(Code::G0603, None, message)
+                .hint("the run was made with other sizes or steps than the program says"));
+        }
+        let memory = stored(values, kind_of(declared.ty.elem), self.options.double);
+        self.given.insert(input, memory);
+        Ok(())
+    }
+
+    /// Sets a parameter's entries, in its declared order.
+    pub fn set_param(&mut self, k: usize, values: &[f64]) {
+        fill(&mut self.store.params[k], values, kind_of(self.unit.params[k].ty.elem), self.options.double);
+    }
+
+    /// Sets a state's entries, in its declared order.
+    pub fn set_state(&mut self, k: usize, values: &[f64]) {
+        fill(&mut self.store.states[k], values, kind_of(self.unit.states[k].ty.elem), self.options.double);
+    }
+
+    /// Kernels, estimated flops and bytes moved, and peak memory of one call of a function.
+    ///
+    /// # Errors
+    /// Dims without a size.
+    pub fn plan_facts(&mut self, name: &str) -> Result<[f64; 4], Diagnostic> {
+        let batch = match (&self.data, self.unit.schedule.batch) {
+            (Some(data), None) => data.train().len() as u64,
+            (_, batch) => batch.unwrap_or(1),
+        };
+        let rows = if name == "step" { batch } else { self.report_rows(name) };
+        let bound = self.bind(name, rows)?;
+        let sizes: Vec<u64> = bound.sizes().iter().map(|n| *n as u64).collect();
+        let plan = bound.plan();
+        let (mut flops, mut bytes) = (0.0, 0.0);
+        for kernel in &plan.kernels {
+            let estimate = kernel.estimate(plan, &sizes);
+            flops += estimate.flops;
+            bytes += estimate.bytes;
+        }
+        Ok([plan.kernels.len() as f64, flops, bytes, bound.peak as f64])
     }
 
     /// The rows of a split of a field (or all rows), contiguous.
@@ -246,7 +309,8 @@ impl Session {
             self.run(&mut bound)?;
             for output in outputs {
                 if let Output::Report(k) = output {
-                    found.push((k, bound.values(&output).expect("the plan has the function's outputs")));
+                    let axes = &self.unit.reports[k].ty.axes;
+                    found.push((k, bound.ordered(&output, axes).expect("the plan has the function's outputs")));
                 }
             }
         }
@@ -260,6 +324,13 @@ impl Session {
         let shape: Vec<usize> = ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).collect();
         let count: usize = shape.iter().product();
         (shape, numbers(&self.store.params[k], kind_of(ty.elem), self.options.double, count))
+    }
+
+    /// A state's entries in its declared order.
+    pub fn state(&self, k: usize) -> Vec<f64> {
+        let ty = &self.unit.states[k].ty;
+        let count = ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).product();
+        numbers(&self.store.states[k], kind_of(ty.elem), self.options.double, count)
     }
 
     /// The number of trained entries.
@@ -320,6 +391,26 @@ pub fn gather(values: &Values, width: usize, rows: &[u32], target: &mut Memory) 
     for (row, to) in rows.iter().zip(target.chunks_exact_mut(bytes.max(1))) {
         let from = *row as usize * bytes;
         to.copy_from_slice(&source[from..from + bytes]);
+    }
+}
+
+/// Numbers as a device stores them.
+pub fn stored(values: &[f64], kind: Kind, double: bool) -> Memory {
+    let mut memory = Memory::zeroed(values.len() * entry_bytes(kind, double));
+    fill(&mut memory, values, kind, double);
+    memory
+}
+
+fn fill(memory: &mut Memory, values: &[f64], kind: Kind, double: bool) {
+    let bytes = memory.bytes_mut();
+    let width = entry_bytes(kind, double);
+    for (x, to) in values.iter().zip(bytes.chunks_exact_mut(width)) {
+        match kind {
+            Kind::Real if double => to.copy_from_slice(&x.to_ne_bytes()),
+            Kind::Real => to.copy_from_slice(&(*x as f32).to_ne_bytes()),
+            Kind::Int => to.copy_from_slice(&(*x as i32).to_ne_bytes()),
+            Kind::Bool => to[0] = u8::from(*x != 0.0),
+        }
     }
 }
 

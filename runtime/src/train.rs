@@ -95,34 +95,63 @@ impl Batches {
     }
 }
 
+/// Other batches of the size of the step's, in an order of their own; a batch may span two epochs of it.
+struct Fresh {
+    batches: Batches,
+    rows: Vec<u32>,
+}
+
+/// Sets the order of fresh batches apart from that of the steps' own.
+const FRESH_SEED: u64 = 0xF5E5_4B47_C4A1_6D09;
+
+impl Fresh {
+    fn next(&mut self, count: usize) -> &[u32] {
+        self.rows.clear();
+        while self.rows.len() < count {
+            let more = self.batches.next();
+            let wanted = (count - self.rows.len()).min(more.len());
+            self.rows.extend_from_slice(&more[..wanted]);
+        }
+        &self.rows
+    }
+}
+
 /// The step function bound to one batch size, with memory for the batch's rows.
 struct Step {
     bound: Bound,
     inputs: Vec<(usize, Memory)>,
+    /// Inputs of another batch, for `L(w; fresh)`.
+    fresh: Vec<(usize, Memory)>,
 }
 
 impl Step {
     fn new(session: &mut Session, rows: usize) -> Result<Step, Diagnostic> {
         let mut bound = session.bind("step", rows as u64)?;
         let ids: Vec<InputId> = bound.inputs().collect();
-        let mut inputs = Vec::new();
+        let (mut inputs, mut fresh) = (Vec::new(), Vec::new());
         for id in ids {
             let input = &session.unit.inputs[id.index()];
-            if input.part != Part::Batch {
-                continue;
-            }
+            let held = match input.part {
+                Part::Batch => &mut inputs,
+                Part::Fresh => &mut fresh,
+                _ => continue,
+            };
             let field = input.field.expect("a batch input has a field");
             let column = &session.data.as_ref().expect("a batch input has data").columns[field];
             let memory = Memory::zeroed(rows * column.width * column.values.entry_bytes());
             // SAFETY: the memory lives beside the binding and is as large as the batch's rows.
             unsafe { bound.set_input(id, memory.as_ptr()) };
-            inputs.push((field, memory));
+            held.push((field, memory));
         }
-        Ok(Step { bound, inputs })
+        Ok(Step { bound, inputs, fresh })
     }
 
     fn fill(&mut self, data: &Dataset, rows: &[u32]) {
-        for (field, memory) in &mut self.inputs {
+        Step::gather_all(&mut self.inputs, data, rows);
+    }
+
+    fn gather_all(inputs: &mut [(usize, Memory)], data: &Dataset, rows: &[u32]) {
+        for (field, memory) in inputs {
             let column = &data.columns[*field];
             gather(&column.values, column.width, rows, memory);
         }
@@ -157,6 +186,10 @@ pub fn train(
     let mut short = if last > 0 { Some(Step::new(session, last)?) } else { None };
     observer.started(session, steps);
     let mut batches = Batches { rows, size, seed: session.options.seed, at: 0, epoch: 0 };
+    let mut fresh = Fresh {
+        batches: Batches { rows: batches.rows.clone(), size, seed: session.options.seed ^ FRESH_SEED, at: 0, epoch: 0 },
+        rows: Vec::with_capacity(size),
+    };
     let mut losses = Vec::with_capacity(usize::try_from(steps).unwrap_or(0));
     let data = session.data.clone();
     let pool = session.pool();
@@ -167,7 +200,7 @@ pub fn train(
     pool.install(|| -> Result<(), Diagnostic> {
         let mut trained = 0;
         for n in 1..=steps {
-            let step = next_step(&mut full, &mut short, &mut batches, data.as_ref(), &mut trained);
+            let step = next_step(&mut full, &mut short, &mut batches, &mut fresh, data.as_ref(), &mut trained);
             session.step += 1;
             let at = session.step as f64;
             watch.iter_mut().for_each(|w| w.keep(&session.store));
@@ -216,6 +249,7 @@ fn next_step<'a>(
     full: &'a mut Step,
     short: &'a mut Option<Step>,
     batches: &mut Batches,
+    fresh: &mut Fresh,
     data: Option<&Arc<Dataset>>,
     trained: &mut u64,
 ) -> &'a mut Step {
@@ -228,6 +262,9 @@ fn next_step<'a>(
         _ => full,
     };
     step.fill(data, rows);
+    if !step.fresh.is_empty() {
+        Step::gather_all(&mut step.fresh, data, fresh.next(rows.len()));
+    }
     step
 }
 

@@ -2,7 +2,8 @@
 //! and its text reads back.
 #![allow(missing_docs)]
 
-use gannet_compiler::build::{build, tables};
+use gannet_compiler::build::build;
+use gannet_compiler::graph::Tables;
 use gannet_compiler::graph::{Graph, Op};
 use gannet_compiler::pass::{CompileOptions, PIPELINE};
 use gannet_lang::check::{Loader, Options, check};
@@ -36,7 +37,7 @@ fn keeps_the_laws(graph: &Graph, place: &str) {
 }
 
 fn through_all_passes(unit: &Unit, file: &str) {
-    let tables = Arc::new(tables(unit));
+    let tables = Arc::new(Tables::of(unit));
     for function in &unit.functions {
         let place = format!("{file}, {}, {}", unit.name, function.name);
         let mut graph = build(unit, function, tables.clone());

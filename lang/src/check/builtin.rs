@@ -51,7 +51,7 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 ];
 
 /// Everything else that is called by a name of the language.
-pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat"];
+pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat", "plan"];
 
 /// Names of the language that this version does not compile yet.
 pub const LATER: &[&str] = &["unflat", "cg", "reverse"];
@@ -208,6 +208,10 @@ impl Elab<'_> {
             "flat" => {
                 self.arity(name, 1, values.len(), span)?;
                 self.flat(&values[0], spans[0]).map(Value::Tensor)
+            }
+            "plan" => {
+                self.arity(name, 1, values.len(), span)?;
+                self.plan_of(&values[0], spans[0])
             }
             "concat" => self.concat(None, &values, &spans, span),
             "size" => {

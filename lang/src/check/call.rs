@@ -6,7 +6,7 @@ use super::value::{Closure, Instance, Net, Rule, Scope, Tensor, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, Ident, IndexItem, ParamDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Op, Run, RunId};
+use crate::program::{Axis, Elem, Op};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -26,16 +26,16 @@ impl Elab<'_> {
                     _ => {}
                 }
             }
-            if let Value::Builtin(known) = self.eval(base, scope)?
-                && is_library(known)
-            {
-                return match guard {
-                    None => self.library_call(known, items, args, span, scope),
-                    Some(g) => self.later(g.span, "a guard of a library operation"),
-                };
-            }
-            if let Value::Fn(decl) = self.eval(base, scope)? {
-                return self.axis_function(&decl, items, args, span, scope);
+            match self.eval(base, scope)? {
+                Value::Builtin(known) if is_library(known) => {
+                    return match guard {
+                        None => self.library_call(known, items, args, span, scope),
+                        Some(g) => self.later(g.span, "a guard of a library operation"),
+                    };
+                }
+                Value::Fn(decl) => return self.axis_function(&decl, items, args, span, scope),
+                Value::Objective(o) if guard.is_none() => return self.objective_entry(&o, items, args, span, scope),
+                _ => {}
             }
         }
         let callee = self.eval(f, scope)?;
@@ -46,6 +46,7 @@ impl Elab<'_> {
             Value::Net(net) => self.call_net(net, args, span, scope),
             Value::Instance(instance) => self.call_instance(&instance, args, span, scope),
             Value::Rules(rules) => self.call_rule(rules, args, span, scope),
+            Value::Outputs(objective) => self.call_outputs(&objective, args, span, scope),
             Value::Objective(objective) => self.call_objective(&objective, args, span, scope),
             Value::Program(name) => self.call_program(&name, args, span, scope),
             other => fail(Diagnostic::error(Code::G0302, f.span, format!("{} cannot be called", other.what()))),
@@ -312,35 +313,6 @@ impl Elab<'_> {
         Ok(Value::Rules(rules))
     }
 
-    fn call_program(&mut self, name: &str, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let mut params = self.items.program_params(name);
-        params.push("seed".to_string());
-        let mut given = Vec::new();
-        for (k, arg) in args.iter().enumerate() {
-            let key = match &arg.name {
-                Some(n) => n.name.clone(),
-                None => params.get(k).cloned().unwrap_or_default(),
-            };
-            if !params.contains(&key) {
-                let at = arg.name.as_ref().map_or(arg.value.span, |n| n.span);
-                let d = Diagnostic::error(Code::G0301, at, format!("`{name}` has no argument `{key}`"));
-                return fail(d.hint(format!("its arguments are {}", params.join(", "))));
-            }
-            let v = self.eval(&arg.value, scope)?;
-            given.push((key, self.static_num(&v, arg.value.span)?));
-        }
-        let run = Run { train: name.to_string(), args: given, span };
-        let same = |r: &Run| r.train == run.train && r.args == run.args;
-        let k = match self.unit.runs.iter().position(same) {
-            Some(k) => k,
-            None => {
-                self.unit.runs.push(run);
-                self.unit.runs.len() - 1
-            }
-        };
-        Ok(Value::Run(k))
-    }
-
     /// `a.b`.
     pub fn field(&mut self, base: &Expr, field: &Ident, span: Span, scope: &Rc<Scope>) -> Check<Value> {
         if let ExprKind::Call(f, args) = &*base.kind
@@ -376,20 +348,38 @@ impl Elab<'_> {
                 self.tree_field(&tree, field)
             }
             Value::Tree(tree) => self.tree_field(&tree, field),
-            Value::Run(k) => {
-                let mut names = self.items.reports(&self.unit.runs[k].train);
-                names.extend(["loss".to_string(), "finite".to_string()]);
-                if !names.contains(&field.name) {
-                    return fail(self.no_field(&field.name, field.span, names));
-                }
-                let id = self.term(Op::Run(RunId::new(k), field.name.clone()), Elem::Real, vec![], span);
-                Ok(Value::Tensor(Tensor { id, axes: vec![] }))
+            Value::Run(k) => self.run_field(k, field, span),
+            Value::Plan(k) => self.plan_field(k, field, span),
+            Value::Program(name) => self.not_run(&name, field),
+            Value::Rules(rules) if rules.len() == 1 => self.rule_field(&rules[0].decl.name.name.clone(), field, span),
+            Value::Tensor(t) if field.name == "last" && self.last_loss(&t, span).is_some() => {
+                Ok(Value::Tensor(self.last_loss(&t, span).expect("just looked")))
             }
             other => fail(Diagnostic::error(
                 Code::G0105,
                 field.span,
                 format!("{} has no field `{}`", other.what(), field.name),
             )),
+        }
+    }
+
+    fn not_run<T>(&self, name: &str, field: &Ident) -> Check<T> {
+        let message = format!("`{name}` is a train block or task, and `{}` is a field of its runs", field.name);
+        fail(Diagnostic::error(Code::G0302, field.span, message).hint(format!("run it: `{name}().{}`", field.name)))
+    }
+
+    /// `adam.m`: a state of a rule of this train block.
+    fn rule_field(&mut self, rule: &str, field: &Ident, span: Span) -> Check<Value> {
+        let states = self.rule_states.clone();
+        match self.rule_record(&states, rule, None, span) {
+            Some(Value::Record(fields)) => match fields.iter().find(|f| f.0 == field.name) {
+                Some((_, v)) => Ok(v.clone()),
+                None => fail(self.no_field(&field.name, field.span, fields.into_iter().map(|f| f.0).collect())),
+            },
+            _ => {
+                let message = format!("no line of this block trains by `{rule}` with a state `{}`", field.name);
+                fail(Diagnostic::error(Code::G0105, field.span, message))
+            }
         }
     }
 

@@ -29,10 +29,7 @@ impl Items {
     fn data_set(&mut self, decl: &DataDecl) -> Check<Data> {
         let mut fields: Vec<Field> = Vec::new();
         let mut splits = Vec::new();
-        let Some((source, _)) = &decl.source else {
-            return fail(Diagnostic::error(Code::G0306, decl.span, "synthetic data cannot be compiled yet")
-                .hint("draw them in the train block, `x ~ normal[n, d]`, or read a file: `data name from \"file.csv\" { ... }`"));
-        };
+        let Some((source, _)) = &decl.source else { return self.synthetic(decl) };
         for stmt in &decl.body {
             match stmt {
                 DataStmt::Field(f) => {
@@ -52,18 +49,7 @@ impl Items {
                     fields.push(Field { name: f.name.name.clone(), elem, dims, value, span: f.name.span });
                 }
                 DataStmt::Split { name, part, span } => {
-                    if !(0.0..1.0).contains(part) || *part == 0.0 {
-                        return fail(
-                            Diagnostic::error(
-                                Code::G0303,
-                                *span,
-                                "a split takes more than 0 % and less than 100 % of the rows",
-                            )
-                            .hint("for example `split test 20%`"),
-                        );
-                    }
-                    self.split_once(&splits, name)?;
-                    splits.push(Split::Part { name: name.name.clone(), part: *part });
+                    splits.push(self.part(&splits, name, *part, *span)?);
                 }
                 DataStmt::SplitFrom { name, fields: given, span } => {
                     self.split_once(&splits, name)?;
@@ -106,7 +92,32 @@ impl Items {
                     .hint("for example `x: real = column 0`"),
             );
         }
-        Ok(Data { name: decl.name.name.clone(), source: Some(source.clone()), fields, splits, span: decl.name.span })
+        let (name, source) = (decl.name.name.clone(), Some(source.clone()));
+        Ok(Data { name, source, fields, splits, drawn: None, span: decl.name.span })
+    }
+
+    /// Synthetic data, whose fields are found when their definitions are elaborated.
+    fn synthetic(&self, decl: &DataDecl) -> Check<Data> {
+        let mut splits = Vec::new();
+        for stmt in &decl.body {
+            if let DataStmt::Split { name, part, span } = stmt {
+                splits.push(self.part(&splits, name, *part, *span)?);
+            }
+        }
+        let (name, span) = (decl.name.name.clone(), decl.name.span);
+        Ok(Data { name, source: None, fields: vec![], splits, drawn: None, span })
+    }
+
+    /// `split test 20%`.
+    fn part(&self, splits: &[Split], name: &crate::ast::Ident, part: f64, span: crate::diag::Span) -> Check<Split> {
+        if !(0.0..1.0).contains(&part) || part == 0.0 {
+            return fail(
+                Diagnostic::error(Code::G0303, span, "a split takes more than 0 % and less than 100 % of the rows")
+                    .hint("for example `split test 20%`"),
+            );
+        }
+        self.split_once(splits, name)?;
+        Ok(Split::Part { name: name.name.clone(), part })
     }
 
     fn split_once(&self, splits: &[Split], name: &crate::ast::Ident) -> Check<()> {

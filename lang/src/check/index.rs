@@ -91,7 +91,7 @@ impl Elab<'_> {
         }
     }
 
-    fn read(
+    pub fn read(
         &mut self,
         t: &Tensor,
         items: &[IndexItem],

@@ -11,6 +11,7 @@ impl Elab<'_> {
         let Some(data) = self.data else { return Ok(None) };
         let Some(k) = self.items.fields[data].iter().position(|f| f.name == name) else { return Ok(None) };
         let part = match &self.mode.report {
+            None if self.mode.fresh => Part::Fresh,
             None => Part::Batch,
             Some(Some(split)) => Part::Split(split.clone()),
             Some(None) if self.items.has_split(data, "test") => Part::Split("test".to_string()),

@@ -1,11 +1,13 @@
 //! The declarations of a file and of everything that it imports.
 
+use super::run::Elaborated;
 use super::{Check, fail, near};
 use crate::ast::{
-    self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl, TrainStmt,
+    self, CheckDecl, DataDecl, DataStmt, File, FnDecl, Item, Let, NetDecl, RuleDecl, TaskDecl, TrainDecl,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources, Span};
 use crate::program::{Dim, DimId, Field, Size, SizeExpr};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -28,6 +30,10 @@ pub struct Items {
     pub trains: Vec<TrainDecl>,
     pub tasks: Vec<TaskDecl>,
     pub checks: Vec<CheckDecl>,
+    /// Train blocks and tasks by name and arguments.
+    pub elaborated: RefCell<BTreeMap<String, Rc<Elaborated>>>,
+    /// Those being elaborated, to find cycles.
+    pub open_programs: RefCell<Vec<String>>,
     library: BTreeSet<FileId>,
     /// What each file declares, by name; under no file what the library declares. A name in a file means what that file
     /// declares, and one in the library what the library declares, whatever else the program calls so.
@@ -369,22 +375,6 @@ impl Items {
             return of(&t.params);
         }
         self.tasks.iter().find(|t| t.name.name == name).map(|t| of(&t.params)).unwrap_or_default()
-    }
-
-    /// Names of a program's reports.
-    pub fn reports(&self, name: &str) -> Vec<String> {
-        let body = match self.trains.iter().find(|t| t.name.name == name) {
-            Some(t) => &t.body,
-            None => match self.tasks.iter().find(|t| t.name.name == name) {
-                Some(t) => &t.body,
-                None => return Vec::new(),
-            },
-        };
-        let named = body.iter().filter_map(|s| match s {
-            TrainStmt::Report(r) | TrainStmt::Plot(r) => Some(r.name.name.clone()),
-            _ => None,
-        });
-        named.collect()
     }
 
     /// All declared names.

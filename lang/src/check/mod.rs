@@ -18,15 +18,18 @@ mod known;
 mod library;
 mod names;
 mod net;
+mod objective;
 mod point;
 mod program;
 mod reduce;
 mod repeat;
 mod report;
 mod rule;
+mod run;
 mod schedule;
 mod sorted;
 mod stack;
+mod synthetic;
 mod train;
 mod tree;
 mod types;
@@ -65,6 +68,8 @@ struct Mode {
     instead: BTreeMap<ParamId, TermId>,
     /// Do net states advance?
     advance: bool,
+    /// On another batch than the step's.
+    fresh: bool,
     /// In the `init` function: states and parameters are their first values.
     first: bool,
 }
@@ -94,7 +99,11 @@ struct Elab<'a> {
     /// How often a site was passed in this evaluation.
     passed_sites: BTreeMap<String, usize>,
     /// Paths of the instances that call sites own: path around, place, how often passed before.
-    call_paths: BTreeMap<(String, Span, usize), String>,
+    call_paths: train::CallPaths,
+    /// Every how many steps the rule in hand is applied.
+    stride: Option<u64>,
+    /// States of the rules of this unit.
+    rule_states: Vec<run::RuleState>,
     /// How many instances of a net a path has.
     numbers: BTreeMap<String, usize>,
     /// Types of the data arguments at the first call of an instance.
@@ -139,7 +148,8 @@ impl Elab<'_> {
     fn site(&mut self, key: &str, span: Span) -> SiteId {
         let path = self.frames.last().map(|f| f.path.clone()).unwrap_or_default();
         let count = self.sites.len();
-        let place = format!("{}:{path}:{key}:{}:{}", self.pass, span.file.0, span.start);
+        let fresh = if self.mode.fresh { "fresh " } else { "" };
+        let place = format!("{fresh}{}:{path}:{key}:{}:{}", self.pass, span.file.0, span.start);
         let passed = self.passed_sites.entry(place.clone()).or_insert(0);
         let key = format!("{place}:{passed}");
         *passed += 1;

@@ -1,7 +1,7 @@
 //! Nets: instances, parameters, states, and evaluation at other parameters.
 
 use super::call::called;
-use super::value::{Instance, Net, Objective, Scope, Tensor, Value};
+use super::value::{Instance, Net, Scope, Tensor, Value};
 use super::{Check, Elab, Frame, Mode, fail};
 use crate::ast::{Arg, Expr, ExprKind, Ident, Init, Let, Target, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
@@ -195,7 +195,20 @@ impl Elab<'_> {
 
     /// `theta with { enc.w = q }`.
     pub fn with(&mut self, base: &Expr, pairs: &[(Expr, Expr)], span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let mut tree = match self.eval(base, scope)? {
+        let base_value = self.eval(base, scope)?;
+        if let (Value::Run(k) | Value::Plan(k), [(what, how)]) = (&base_value, pairs) {
+            if leaf_path(what).as_deref() != Some("rewrites") || leaf_path(how).as_deref() != Some("off") {
+                return fail(
+                    Diagnostic::error(Code::G0301, span, "a run is changed by `with rewrites off` only")
+                        .hint("give other arguments in the call: `digits_mlp(lr = 1e-2)`"),
+                );
+            }
+            return Ok(match (self.unoptimized(*k, span), &base_value) {
+                (Value::Run(k), Value::Plan(_)) => Value::Plan(k),
+                (run, _) => run,
+            });
+        }
+        let mut tree = match base_value {
             Value::Instance(i) => self.instance_tree(&i, base.span),
             Value::Tree(tree) => tree,
             _ => return self.later(span, "`with` on anything but a tree"),
@@ -217,46 +230,6 @@ impl Elab<'_> {
             tree.leaves[k].param = None;
         }
         Ok(Value::Tree(tree))
-    }
-
-    /// The objective at other parameters: the loss of the same batch and the same draws.
-    pub fn call_objective(&mut self, o: &Rc<Objective>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let [Arg { name: None, value }] = args else {
-            return fail(Diagnostic::error(Code::G0301, span, "the objective takes the parameters: `L(w)`"));
-        };
-        let v = self.eval(value, scope)?;
-        let Value::Tree(tree) = v else {
-            return fail(Diagnostic::error(
-                Code::G0205,
-                value.span,
-                format!("the objective takes a tree of parameters, not {}", v.what()),
-            ));
-        };
-        let mut mode = Mode { advance: false, ..self.mode.clone() };
-        for (p, leaf) in o.over.iter().zip(&tree.leaves) {
-            let own = self.unit.params[p.index()].ty.axes.clone();
-            let renames: Vec<(Axis, Axis)> = leaf.value.axes.iter().copied().zip(own).collect();
-            let t = self.rename(&leaf.value, &renames, value.span);
-            mode.instead.insert(*p, t.id);
-        }
-        let active = std::mem::take(&mut self.active);
-        // As in the step: draws and instances are found by their paths.
-        let frames = std::mem::replace(&mut self.frames, vec![Frame { path: "loss".to_string(), ..Frame::default() }]);
-        let loss = o.loss.clone();
-        let negated = o.negated;
-        let passed = std::mem::take(&mut self.passed_sites);
-        let pass = o.pass.clone();
-        let result = self.in_mode(mode, |elab| {
-            elab.in_pass(&pass, |elab| {
-                let train = elab.train_scope();
-                let t = elab.eval_tensor(&loss, &train)?;
-                elab.mean_loss(t, negated, loss.span)
-            })
-        });
-        self.passed_sites = passed;
-        self.active = active;
-        self.frames = frames;
-        result.map(Value::Tensor)
     }
 
     /// The scalar that is descended: a tensor is averaged, a maximized one negated.
@@ -318,7 +291,9 @@ impl Elab<'_> {
 
     /// Functions are pure, and a check trains nothing.
     fn outside_functions(&self, decl: &VarDecl, what: &str, scope: &Rc<Scope>) -> Check<()> {
-        if scope.get("<fn>").is_none() && self.unit.kind != crate::program::UnitKind::Check {
+        let path = self.path(&decl.name.name);
+        let trained = self.unit.params.iter().any(|p| p.name == path) || self.unit.states.iter().any(|s| s.name == path);
+        if scope.get("<fn>").is_none() && (trained || self.unit.kind != crate::program::UnitKind::Check) {
             return Ok(());
         }
         fail(

@@ -180,7 +180,6 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         | Op::Size(_)
         | Op::Iota(_)
         | Op::Random(..)
-        | Op::Run(..)
         | Op::LoopState(..)) => leaf,
         Op::LoopOut { of, part, needs } => {
             let part = if let LoopPart::Each(t) = part { LoopPart::Each(to(t)) } else { part };

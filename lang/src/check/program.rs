@@ -2,9 +2,11 @@
 
 use super::Elab;
 use super::items::{Items, Loader};
+use super::run::Elaborated;
 use crate::ast::{File, Ident};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources};
 use crate::program::{Program, Size, Unit, UnitKind};
+use std::rc::Rc;
 
 /// How to check.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +40,7 @@ pub fn check(
     let mut items = Items::gather(&ast, sources, file, loader)?;
     set_sizes(&mut items, options)?;
     let mut faults = super::names::unknown_names(&items);
-    let data = match items.check_data() {
+    let mut data = match items.check_data() {
         Ok(data) => data,
         Err(found) => {
             faults.extend(found.0);
@@ -46,6 +48,17 @@ pub fn check(
         }
     };
     items.fold_sizes();
+    for (k, set) in data.iter_mut().enumerate().filter(|(_, d)| d.source.is_none()) {
+        let decl = items.data[k].clone();
+        let drawn = Elab::new(&items, options, &set.name, UnitKind::Task).data_unit(&decl);
+        match drawn {
+            Ok(drawn) => items.settle_synthetic(set, k, drawn),
+            Err(d) => faults.push(*d),
+        }
+    }
+    if !faults.is_empty() && data.iter().any(|d| d.source.is_none() && d.drawn.is_none()) {
+        return Err(ordered(faults));
+    }
     let (mut units, mut checks) = (Vec::new(), Vec::new());
     let names: Vec<String> = items
         .trains
@@ -55,8 +68,8 @@ pub fn check(
         .map(|n: &Ident| n.name.clone())
         .collect();
     for name in names {
-        match elaborate(&items, options, &name, &[]) {
-            Ok(unit) => units.push(unit),
+        match elaborated(&items, options, &name, &[]) {
+            Ok(made) => units.push(made.unit.clone()),
             Err(found) => faults.extend(found.0),
         }
     }
@@ -110,8 +123,36 @@ fn set_sizes(items: &mut Items, options: &Options) -> Result<(), Diagnostics> {
     Ok(())
 }
 
-/// One train block or task with these arguments.
-fn elaborate(items: &Items, options: &Options, name: &str, args: &[(String, f64)]) -> Result<Unit, Diagnostics> {
+/// One train block or task with these arguments, elaborated once for each choice of them.
+pub(crate) fn elaborated(
+    items: &Items,
+    options: &Options,
+    name: &str,
+    args: &[(String, f64)],
+) -> Result<Rc<Elaborated>, Diagnostics> {
+    let args: Vec<(String, f64)> = args.iter().filter(|(n, _)| n != "seed").cloned().collect();
+    let key = format!("{name}{args:?}");
+    if let Some(found) = items.elaborated.borrow().get(&key) {
+        return Ok(found.clone());
+    }
+    if items.open_programs.borrow().iter().any(|open| open == name) {
+        let d = Diagnostic::error(Code::G0103, None, format!("`{name}` needs a run of itself"));
+        return Err(d.into());
+    }
+    items.open_programs.borrow_mut().push(name.to_string());
+    let made = elaborate(items, options, name, &args).map(Rc::new);
+    items.open_programs.borrow_mut().pop();
+    let made = made?;
+    items.elaborated.borrow_mut().insert(key, made.clone());
+    Ok(made)
+}
+
+fn elaborate(
+    items: &Items,
+    options: &Options,
+    name: &str,
+    args: &[(String, f64)],
+) -> Result<Elaborated, Diagnostics> {
     if let Some(t) = items.trains.iter().find(|t| t.name.name == name) {
         let data = match &t.data {
             None => None,
@@ -126,10 +167,10 @@ fn elaborate(items: &Items, options: &Options, name: &str, args: &[(String, f64)
         return Elab::new(items, options, name, UnitKind::Train).program_unit(&t.params, &t.body, t.span, data, args);
     }
     let t = items.tasks.iter().find(|t| t.name.name == name).expect("the caller knows the name");
-    let mut unit =
+    let mut made =
         Elab::new(items, options, name, UnitKind::Task).program_unit(&t.params, &t.body, t.span, None, args)?;
-    unit.double = t.double;
-    Ok(unit)
+    made.unit.double = t.double;
+    Ok(made)
 }
 
 impl Checked {
@@ -150,7 +191,7 @@ impl Checked {
             let names: Vec<String> = self.program.units.iter().map(|u| u.name.clone()).collect();
             return Err(d.hint(format!("there are {}", names.join(", "))).into());
         }
-        elaborate(&self.items, &self.options, name, args)
+        elaborated(&self.items, &self.options, name, args).map(|made| made.unit.clone())
     }
 
     /// What was written.

@@ -4,11 +4,12 @@
 //! (`decay(k) |> sgd()`) gives the weights that the next one starts from.
 
 use super::net::role_named;
+use super::run::RuleState;
 use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
-use crate::ast::{Init, Stmt, VarDecl};
+use crate::ast::{Expr, ExprKind, IndexItem, Init, Stmt, TypeAxis, TypeExpr, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Elem, Role, StateId};
+use crate::program::{Axis, Elem, Role, StateId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -81,7 +82,7 @@ impl Elab<'_> {
         for (n, v) in args {
             scope.set(n, v);
         }
-        let t = self.step_number(rule.span);
+        let t = self.rule_step(rule.span)?;
         scope.set("t", Value::Tensor(t));
         let own = format!("{prefix}{name}");
         scope.set("<rule>", Value::Text(format!("{own}.")));
@@ -117,8 +118,16 @@ impl Elab<'_> {
             };
             scope.set(&l.name, Value::Objective(o.clone()));
         }
-        if let Some(z) = &decl.head.outputs {
-            return self.later(z.span, "a rule that reads outputs (`of z`)");
+        if let (Some(z), Some(o)) = (&decl.head.outputs, objective) {
+            if o.outputs.as_ref().is_none_or(|l| l.targets.len() != 1) {
+                let message = format!("`{name}` reads the outputs of the objective, and this line names none");
+                return fail(
+                    Diagnostic::error(Code::G0406, rule.span, message)
+                        .label(z.span, "read here")
+                        .hint("name them: `minimize loss(z, y) where z = f(x) over f by rule()`"),
+                );
+            }
+            scope.set(&z.name, Value::Outputs(o.clone()));
         }
         let mut states: RuleStates = Vec::new();
         for stmt in &decl.body {
@@ -138,6 +147,19 @@ impl Elab<'_> {
     /// The step as a number.
     pub fn step_number(&mut self, span: Span) -> Tensor {
         Tensor { id: self.term(crate::program::Op::Step, Elem::Real, vec![], span), axes: vec![] }
+    }
+
+    /// How often the rule was applied, this time included: the step, unless it is applied every so many steps.
+    fn rule_step(&mut self, span: Span) -> Check<Tensor> {
+        let t = self.step_number(span);
+        match self.stride {
+            None | Some(1) => Ok(t),
+            Some(n) => {
+                let n = self.constant(n as f64, Elem::Real, span);
+                let turns = self.map2(crate::program::Fun::Div, &t, &n, span)?;
+                Ok(self.map1(crate::program::Fun::Floor, &turns, span))
+            }
+        }
     }
 
     fn rule_stmt(
@@ -173,11 +195,11 @@ impl Elab<'_> {
                 }
             }
             Stmt::Each { roles, pattern, body, otherwise, span } => {
-                if let Some(p) = pattern {
-                    return self.later(p.span, "`each` with named axes");
-                }
-                let roles = roles.iter().map(role_named).collect::<Check<Vec<Role>>>()?;
-                self.each(&roles, body, otherwise.as_deref(), subject, result, *span, scope)
+                let names = pattern.as_ref().map(pattern_names).unwrap_or_default();
+                let shape = |r: &&crate::ast::Ident| pattern.is_none() || !matches!(r.name.as_str(), "matrix" | "vector");
+                let roles = roles.iter().filter(shape).map(role_named).collect::<Check<Vec<Role>>>()?;
+                let names = pattern.as_ref().map(|_| names.as_slice());
+                self.each(&roles, names, body, otherwise.as_deref(), subject, result, *span, scope)
             }
             Stmt::Sample { name, dist, like, span } => {
                 let value = self.sample(&name.name, dist, like.as_ref(), *span, scope)?;
@@ -202,9 +224,6 @@ impl Elab<'_> {
     ) -> Check<()> {
         let name = &decl.name.name;
         let span = decl.name.span;
-        if let Some(Init::Draw(e)) = &decl.init {
-            return self.later(e.span, "a rule's state that starts from a draw");
-        }
         let first = |elab: &mut Self| -> Check<Value> {
             let mode = Mode { first: true, instead: BTreeMap::new(), ..elab.mode.clone() };
             elab.in_mode(mode, |elab| {
@@ -221,11 +240,16 @@ impl Elab<'_> {
             })
         };
         let value = first(self)?;
-        if let Some(ty) = &decl.ty {
+        let history = decl.ty.as_ref().filter(|ty| ty.elem.name == "tree");
+        if let Some(ty) = decl.ty.as_ref().filter(|_| history.is_none()) {
             let (elem, axes) = self.closed_type(ty, scope)?;
-            let t = self.tensor(&value, span)?;
+            let t = match &decl.init {
+                Some(Init::Draw(e)) => self.draw_first(e, &axes, &format!("{own} {name}"), scope)?,
+                _ => self.tensor(&value, span)?,
+            };
             let t = self.spread_like_axes(&t, &Tensor { id: t.id, axes: axes.clone() }, span)?;
             let id = self.new_state(format!("{own}.{name}"), elem, axes, t.id, span);
+            self.rule_states.push(RuleState { rule: own.into(), name: name.clone(), tensors: vec![(None, id)] });
             let now = self.state_value(id, span);
             scope.set(name, Value::Tensor(now));
             states.push((name.clone(), vec![id], true, span));
@@ -233,17 +257,44 @@ impl Elab<'_> {
         }
         let mut ids = Vec::new();
         let mut leaves = Vec::new();
-        let firsts = self.like_tree(subject, &value, span)?;
-        for (leaf, first) in subject.leaves.iter().zip(firsts.leaves) {
-            let axes = leaf.value.axes.clone();
-            let id = self.new_state(format!("{own}.{name}.{}", leaf.name), Elem::Real, axes, first.value.id, span);
+        let firsts = if history.is_some() { None } else { Some(self.like_tree(subject, &value, span)?) };
+        for (k, leaf) in subject.leaves.iter().enumerate() {
+            let axes = self.state_axes(history, &leaf.value.axes, scope)?;
+            let first = match (&decl.init, &firsts, &value) {
+                (Some(Init::Draw(e)), ..) => self.draw_first(e, &axes, &format!("{own} {name} {}", leaf.name), scope)?,
+                (_, Some(firsts), _) => firsts.leaves[k].value.clone(),
+                (_, None, Value::Tree(t)) if t.leaves.len() == subject.leaves.len() => t.leaves[k].value.clone(),
+                _ => self.tensor(&value, span)?,
+            };
+            let like = Tensor { id: leaf.value.id, axes: axes.clone() };
+            let first = self.spread_like_axes(&first, &like, span)?;
+            let id = self.new_state(format!("{own}.{name}.{}", leaf.name), Elem::Real, axes, first.id, span);
             ids.push(id);
             let value = self.state_value(id, span);
             leaves.push(Leaf { value, param: None, ..leaf.clone() });
         }
+        let tensors = leaves.iter().cloned().map(Some).zip(ids.iter().copied()).collect();
+        self.rule_states.push(RuleState { rule: own.into(), name: name.clone(), tensors });
         scope.set(name, Value::Tree(Tree { leaves }));
         states.push((name.clone(), ids, false, span));
         Ok(())
+    }
+
+    /// The axes of a state's tensor for a leaf: in front those of a history, `state h: tree[past]`.
+    fn state_axes(&mut self, history: Option<&TypeExpr>, leaf: &[Axis], scope: &Rc<Scope>) -> Check<Vec<Axis>> {
+        let mut axes: Vec<Axis> = Vec::new();
+        for axis in history.iter().flat_map(|ty| &ty.axes) {
+            let TypeAxis::Dim(e) = axis else {
+                let span = history.map_or_else(Span::default, |ty| ty.span);
+                return fail(Diagnostic::error(Code::G0209, span, "a history names its dims: `tree[past]`"));
+            };
+            let v = self.eval(e, scope)?;
+            let dim = self.dim(&v, e.span)?;
+            let taken: Vec<Axis> = axes.iter().chain(leaf).copied().collect();
+            axes.push(self.fresh_axis(dim, &taken));
+        }
+        axes.extend(leaf.iter().copied());
+        Ok(axes)
     }
 
     /// `each weight { ... }`: the body with every tree taken leaf by leaf.
@@ -251,6 +302,7 @@ impl Elab<'_> {
     fn each(
         &mut self,
         roles: &[Role],
+        names: Option<&[String]>,
         body: &[Stmt],
         otherwise: Option<&[Stmt]>,
         subject: &Tree,
@@ -268,11 +320,17 @@ impl Elab<'_> {
             .collect();
         let mut next: BTreeMap<String, Vec<Option<Value>>> = BTreeMap::new();
         for (k, leaf) in subject.leaves.iter().enumerate() {
-            let fits = roles.is_empty() || roles.contains(&leaf.role);
+            let fits = (roles.is_empty() || roles.contains(&leaf.role))
+                && names.is_none_or(|n| n.len() == leaf.value.axes.len());
             let Some(stmts) = (if fits { Some(body) } else { otherwise }) else { continue };
             let inner = Scope::inside(scope);
             for (name, tree) in &trees {
                 inner.set(name.as_str(), Value::Tensor(tree.leaves[k].value.clone()));
+            }
+            if fits {
+                for (name, axis) in names.into_iter().flatten().zip(&leaf.value.axes) {
+                    inner.set(name.as_str(), Value::Dim(axis.dim));
+                }
             }
             for stmt in stmts {
                 let Stmt::Let(l) = stmt else {
@@ -359,4 +417,17 @@ impl Elab<'_> {
         }
         Ok(())
     }
+}
+
+/// The names of a tensor's axes in `each w[r, c]`.
+fn pattern_names(pattern: &Expr) -> Vec<String> {
+    let ExprKind::Bracket(_, items, _) = &*pattern.kind else { return Vec::new() };
+    let name = |i: &IndexItem| match i {
+        IndexItem::Expr(e) => match &*e.kind {
+            ExprKind::Name { name, .. } => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    items.iter().filter_map(name).collect()
 }

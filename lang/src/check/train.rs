@@ -1,19 +1,24 @@
 //! Train blocks, tasks and checks as units.
 
 use super::items::Items;
+use super::run::Elaborated;
 use super::value::{Instance, Objective, Scope, Value};
 use super::{Check, Definition, Elab, Frame, Mode, Options, fail};
-use crate::ast::{Expr, ParamDecl, ReportDecl, Stmt, TrainStmt};
+use crate::ast::{Expr, Let, ParamDecl, ReportDecl, Stmt, TrainStmt};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{
-    Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
+    Axis, Dim, DimId, Elem, Function, Hyper, HyperId, Op, Output, ParamId, Schedule, Size, StateId, Unit, UnitKind,
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// Paths of the instances that call sites own: path around, place, how often passed before.
+pub type CallPaths = BTreeMap<(String, Span, usize), String>;
+
 /// One `minimize` line.
 struct Goal<'a> {
     loss: &'a Expr,
+    outputs: Option<&'a Let>,
     over: &'a [Expr],
     rule: &'a Expr,
     every: Option<&'a Expr>,
@@ -56,6 +61,8 @@ impl<'a> Elab<'a> {
             pass: String::new(),
             passed_sites: BTreeMap::new(),
             call_paths: BTreeMap::new(),
+            stride: None,
+            rule_states: vec![],
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
             globals: Rc::new(Scope::default()),
@@ -205,7 +212,7 @@ impl<'a> Elab<'a> {
     }
 
     /// A net whose static arguments all have defaults needs none of them written.
-    fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
+    pub fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
         let decl = net.decl.clone();
         if let Some(p) = decl.statics.iter().find(|p| p.default.is_none()) {
             let message = format!("`{}` needs its static argument `{}`", decl.name.name, p.name.name);
@@ -248,9 +255,11 @@ impl<'a> Elab<'a> {
         span: Span,
         data: Option<usize>,
         args: &[(String, f64)],
-    ) -> Result<Unit, Diagnostics> {
+    ) -> Result<Elaborated, Diagnostics> {
         match self.fill(params, body, span, data, args) {
-            Ok(()) if self.faults.is_empty() => Ok(self.unit),
+            Ok(()) if self.faults.is_empty() => {
+                Ok(Elaborated { unit: self.unit, call_paths: self.call_paths, rule_states: self.rule_states })
+            }
             Ok(()) => Err(Diagnostics(self.faults)),
             Err(last) => {
                 self.faults.push(*last);
@@ -316,17 +325,18 @@ impl<'a> Elab<'a> {
         let goals: Vec<Goal<'_>> = body
             .iter()
             .filter_map(|s| match s {
-                TrainStmt::Minimize { maximize, loss, over, rule, every, span, .. } => {
-                    Some(Goal { loss, over, rule, maximize: *maximize, every: every.as_ref(), span: *span })
-                }
+                TrainStmt::Minimize { maximize, loss, outputs, over, rule, every, span } => Some(Goal {
+                    loss,
+                    outputs: outputs.as_ref(),
+                    over,
+                    rule,
+                    maximize: *maximize,
+                    every: every.as_ref(),
+                    span: *span,
+                }),
                 _ => None,
             })
             .collect();
-        for s in body {
-            if let TrainStmt::Minimize { outputs: Some(l), .. } = s {
-                return self.later(l.span, "`minimize ... where`");
-            }
-        }
         if goals.is_empty() {
             return fail(
                 Diagnostic::error(Code::G0401, span, format!("`{}` trains nothing", self.unit.name))
@@ -344,31 +354,34 @@ impl<'a> Elab<'a> {
         let mut losses = Vec::new();
         for (k, goal) in goals.iter().enumerate() {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
-            let t = self.in_pass(&goal_pass(k), |elab| elab.eval_tensor(goal.loss, &scope))?;
+            let t = self.in_pass(&goal_pass(k), |elab| elab.loss_value(goal.loss, goal.outputs, &scope))?;
             losses.push((
+                t.axes.clone(),
                 self.mean_loss(t.clone(), false, goal.loss.span)?,
                 self.mean_loss(t, goal.maximize, goal.loss.span)?,
             ));
         }
         let mut outputs = Vec::new();
-        for (k, (goal, (_, descended))) in goals.iter().zip(&losses).enumerate() {
-            self.goal(k, goal, descended, &scope, &mut outputs)?;
+        for (k, (goal, (axes, _, descended))) in goals.iter().zip(&losses).enumerate() {
+            self.goal(k, goal, axes, descended, &scope, &mut outputs)?;
         }
         self.every_lines(body, &scope, &mut outputs)?;
         for (id, term) in std::mem::take(&mut self.next_states) {
             outputs.push((Output::State(id), term));
         }
-        outputs.push((Output::Loss, losses[0].0.id));
-        self.unit.names.push(("loss".to_string(), losses[0].0.id));
+        outputs.push((Output::Loss, losses[0].1.id));
+        self.unit.names.push(("loss".to_string(), losses[0].1.id));
         self.frames.clear();
         self.unit.functions.push(Function { name: "step".to_string(), outputs });
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn goal(
         &mut self,
         number: usize,
         goal: &Goal<'_>,
+        axes: &[Axis],
         loss: &super::value::Tensor,
         scope: &Rc<Scope>,
         outputs: &mut Vec<(Output, crate::program::TermId)>,
@@ -427,10 +440,19 @@ impl<'a> Elab<'a> {
         } else {
             None
         };
-        let objective =
-            Objective { loss: goal.loss.clone(), pass: goal_pass(number), negated: goal.maximize, over: over.clone() };
+        let objective = Objective {
+            loss: goal.loss.clone(),
+            outputs: goal.outputs.cloned(),
+            axes: axes.to_vec(),
+            pass: goal_pass(number),
+            negated: goal.maximize,
+            over: over.clone(),
+        };
         let others = std::mem::take(&mut self.next_states);
-        let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), "", goal.span)?;
+        self.stride = goal.every.map(|e| self.count_of(e, scope)).transpose()?;
+        let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), "", goal.span);
+        self.stride = None;
+        let next = next?;
         let turn = goal.every.map(|e| self.turn(e, scope)).transpose()?;
         for ((p, leaf), own) in over.iter().zip(&next.leaves).zip(&w.leaves) {
             let t = self.spread_like(&leaf.value, &own.value, goal.span)?;
@@ -458,7 +480,7 @@ pub fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
 }
 
 /// The names that a statement defines, and its place.
-fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
+pub fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
     match stmt {
         Stmt::Let(l) if l.targets.iter().all(|t| t.primed) => {
             (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)

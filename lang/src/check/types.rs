@@ -200,6 +200,11 @@ impl Elab<'_> {
     /// The dim of a data set's rows.
     pub fn row_dim(&mut self, v: &Value) -> Option<DimId> {
         let Value::Data(k, split) = v else { return None };
+        if self.data.is_none() && self.unit.kind != crate::program::UnitKind::Train {
+            // A task or check that speaks of data is about these.
+            self.data = Some(*k);
+            self.unit.data = Some(*k);
+        }
         let name = match split {
             None => self.items.data[*k].name.name.clone(),
             Some(s) => format!("{}.{s}", self.items.data[*k].name.name),

@@ -1,6 +1,6 @@
 //! What an expression is while it is elaborated.
 
-use crate::ast::{Expr, FnDecl, NetDecl, RuleDecl};
+use crate::ast::{Expr, FnDecl, Let, NetDecl, RuleDecl};
 use crate::diag::Span;
 use crate::program::{Axis, DimId, ParamId, Role, TermId};
 use std::cell::RefCell;
@@ -72,6 +72,10 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub struct Objective {
     pub loss: Expr,
+    /// `where z = f(x)`.
+    pub outputs: Option<Let>,
+    /// The axes of the loss before it is averaged.
+    pub axes: Vec<Axis>,
     /// Names its draws.
     pub pass: String,
     pub negated: bool,
@@ -101,12 +105,16 @@ pub enum Value {
     /// Rules in order: transforms, then the rule.
     Rules(Vec<Rule>),
     Objective(Rc<Objective>),
+    /// The outputs of a `minimize ... where z = ...`, a function of the trained tree.
+    Outputs(Rc<Objective>),
     /// A data set, or one of its splits.
     Data(usize, Option<String>),
     /// A train block or task, by name.
     Program(String),
     /// A run of one.
     Run(usize),
+    /// The compiled plan of a run.
+    Plan(usize),
 }
 
 impl Value {
@@ -126,9 +134,11 @@ impl Value {
             Value::Instance(_) => "an instance of a net",
             Value::Rules(_) => "a rule",
             Value::Objective(_) => "an objective",
+            Value::Outputs(_) => "the outputs of an objective",
             Value::Data(..) => "a data set",
             Value::Program(_) => "a train block or task",
             Value::Run(_) => "a run",
+            Value::Plan(_) => "a plan",
         }
     }
 }

@@ -69,18 +69,18 @@ impl Elab<'_> {
     pub fn infer(&mut self, vars: &[String], e: &Expr, scope: &Rc<Scope>, found: &mut BTreeMap<String, DimId>) {
         if let ExprKind::Bracket(base, items, _) = &*e.kind
             && items.iter().any(|i| names_one(i, vars))
-            && let Some(Value::Tensor(t)) = self.quietly(base, scope)
+            && let Some(axes) = self.quietly(base, scope).and_then(indexed_axes)
         {
             let skip = items.iter().position(|i| matches!(i, IndexItem::Rest(_)));
             for (k, item) in items.iter().enumerate() {
                 let at = match skip {
-                    Some(s) if k > s => (t.axes.len() + k).checked_sub(items.len()),
+                    Some(s) if k > s => (axes.len() + k).checked_sub(items.len()),
                     _ => Some(k),
                 };
                 if let IndexItem::Expr(i) = item
                     && let ExprKind::Name { name, .. } = &*i.kind
                     && vars.contains(name)
-                    && let Some(axis) = at.and_then(|at| t.axes.get(at))
+                    && let Some(axis) = at.and_then(|at| axes.get(at))
                 {
                     found.entry(name.clone()).or_insert(axis.dim);
                 }
@@ -147,6 +147,22 @@ impl Elab<'_> {
         self.open = open;
         self.depth = depth;
         value
+    }
+}
+
+/// The axes that indices of a value go over; those of a tree are the ones that all its tensors begin with.
+fn indexed_axes(v: Value) -> Option<Vec<Axis>> {
+    match v {
+        Value::Tensor(t) => Some(t.axes),
+        Value::Objective(o) => Some(o.axes.clone()),
+        Value::Tree(tree) => {
+            let mut leaves = tree.leaves.iter().map(|l| &l.value.axes);
+            let first = leaves.next()?.clone();
+            let same = |k: usize| leaves.clone().all(|axes| axes.get(k).map(|a| a.dim) == Some(first[k].dim));
+            let count = (0..first.len()).take_while(|k| same(*k)).count();
+            Some(first[..count].to_vec())
+        }
+        _ => None,
     }
 }
 

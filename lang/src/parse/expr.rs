@@ -195,10 +195,22 @@ impl Builder<'_> {
 
     fn args(&mut self, node: Node) -> Vec<Arg> {
         let mut parts = Parts::of(node);
-        if let Some(semicolon) = parts.take(Rule::semicolon) {
-            self.unsupported(self.span(&semicolon), "the objective on another batch (`L(w; fresh)`)");
+        let semicolon = parts.take(Rule::semicolon);
+        let mut args: Vec<Arg> = parts.all(Rule::arg).into_iter().map(|arg| self.arg(arg)).collect();
+        if let Some(semicolon) = semicolon {
+            // `L(w; fresh)` is `L(w, fresh = true)`.
+            let is_fresh = |a: &Arg| {
+                a.name.is_none() && matches!(&*a.value.kind, ExprKind::Name { name, primed: false } if name == "fresh")
+            };
+            match args.last_mut() {
+                Some(arg) if is_fresh(arg) => {
+                    arg.name = Some(Ident { name: "fresh".to_string(), span: arg.value.span });
+                    arg.value = named("true", arg.value.span);
+                }
+                _ => self.unsupported(self.span(&semicolon), "an argument behind `;` other than `fresh`"),
+            }
         }
-        parts.all(Rule::arg).into_iter().map(|arg| self.arg(arg)).collect()
+        args
     }
 
     fn arg(&mut self, node: Node) -> Arg {

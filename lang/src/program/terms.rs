@@ -323,8 +323,6 @@ pub enum Op {
     Library(Lib, Vec<TermId>),
     /// A result of an operation that has several.
     Part(TermId, u8),
-    /// The report of a run, a scalar (only in checks and tasks).
-    Run(RunId, String),
     /// The value now of a state of a loop: a leaf of the loop's body.
     LoopState(LoopId, u32),
     /// What a loop gives. `needs` are the terms that the loop is made of: first and next values of its states, its
@@ -408,7 +406,6 @@ impl Hash for Op {
             Op::Along { of, by } => (of, by).hash(h),
             Op::Flat { parts, axis } => (parts, axis).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
-            Op::Run(run, name) => (run, name).hash(h),
             Op::Library(lib, xs) => (lib, xs).hash(h),
             Op::Part(x, k) => (x, k).hash(h),
             Op::LoopState(l, k) => (l, k).hash(h),

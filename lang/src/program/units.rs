@@ -8,12 +8,18 @@ use crate::diag::Span;
 pub enum Part {
     /// The rows of the current batch (the dim `batch`).
     Batch,
+    /// The rows of another batch of the same size (`L(w; fresh)`).
+    Fresh,
     /// Every row (the dim named like the data set).
     All,
     /// The rows of a split (`train`, `test`).
     Split(String),
     /// An argument of a function (a trained net called from outside).
     Argument,
+    /// A value of a finished run: a report, `loss` (of every step), `loss.last`, `finite`.
+    Run(RunId, String),
+    /// What the compiled plan of a run's step says: `kernels`, `flops`, `bytes`, `peak`.
+    Plan(RunId, String),
 }
 
 /// A data input.
@@ -130,6 +136,12 @@ pub struct Run {
     pub train: String,
     /// Arguments in the order given; `seed` is one of them.
     pub args: Vec<(String, f64)>,
+    /// Is it compiled with the rewriting passes (`x with rewrites off`)?
+    pub rewrites: bool,
+    /// Parameters of this unit that hold trained ones: ours, and the position in the run's unit.
+    pub params: Vec<(ParamId, usize)>,
+    /// States of this unit that hold the run's last ones.
+    pub states: Vec<(StateId, usize)>,
     /// Where it stands.
     pub span: Span,
 }
@@ -190,6 +202,14 @@ impl Unit {
     /// The function of that name.
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|f| f.name == name)
+    }
+
+    /// The steps of a whole run, if the text says it.
+    pub fn total_steps(&self) -> Option<u64> {
+        match (self.kind == UnitKind::Train, self.schedule.steps) {
+            (true, steps) => steps,
+            (false, _) => None,
+        }
     }
 
     /// A term.
@@ -262,6 +282,8 @@ pub struct Data {
     pub fields: Vec<Field>,
     /// Its splits.
     pub splits: Vec<Split>,
+    /// Of synthetic data: the unit whose function `data` has one output a field, in order.
+    pub drawn: Option<Box<Unit>>,
     /// Where it was declared.
     pub span: Span,
 }

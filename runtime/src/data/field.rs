@@ -71,6 +71,13 @@ impl Values {
         }
     }
 
+    /// Numbers in the form that kernels read.
+    pub fn of(numbers: &[f64], elem: Elem, double: bool) -> Values {
+        let mut values = Values::with_capacity(elem, double, numbers.len());
+        numbers.iter().for_each(|x| values.push(*x));
+        values
+    }
+
     fn with_capacity(elem: Elem, double: bool, n: usize) -> Values {
         match elem {
             Elem::Real if double => Values::F64(Vec::with_capacity(n)),

@@ -2,6 +2,7 @@
 //! Law: a value that a program reads is in range and finite; whatever is not is named with file, row and column.
 
 mod array;
+mod drawn;
 mod field;
 mod source;
 mod table;
@@ -9,7 +10,7 @@ mod table;
 pub use field::Values;
 
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{Data, Dim, DimId, Elem, FieldExpr, Size, Split};
+use gannet_lang::program::{Data, Dim, DimId, Elem, FieldExpr, Size, Split, Unit};
 use source::{Folder, Source};
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,13 @@ impl Dataset {
         &self.splits[0].1
     }
 
+    /// Sets the splits: `train` is what no part takes.
+    fn divide(&mut self, taken: &[bool], others: Vec<(String, Vec<u32>)>) {
+        let train = (0..taken.len() as u32).filter(|r| !taken[*r as usize]).collect();
+        self.splits.push(("train".to_string(), train));
+        self.splits.extend(others);
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.columns.iter().map(|c| c.values.bytes()).sum()
@@ -130,24 +138,43 @@ pub fn load(
     }
     let rows = common_rows(data, &columns)?;
     let mut set = Dataset { name: data.name.clone(), rows, columns, splits: Vec::new() };
-    let mut taken = vec![false; rows];
-    let mut others = Vec::new();
+    let (taken, mut others) = parts(data, rows);
     for split in &data.splits {
-        match split {
-            Split::Part { name, part } => {
-                let chosen = draw_part(&taken, *part, SPLIT_SEED + others.len() as u64);
-                chosen.iter().for_each(|r| taken[*r as usize] = true);
-                others.push((name.clone(), chosen));
-            }
-            Split::From { name, fields } => {
-                let range = append(&mut set, data, dims, fields, &mut folder, sizes, double)?;
-                others.push((name.clone(), range.collect()));
-            }
+        if let Split::From { name, fields } = split {
+            let range = append(&mut set, data, dims, fields, &mut folder, sizes, double)?;
+            others.push((name.clone(), range.collect()));
         }
     }
-    let train = (0..rows as u32).filter(|r| !taken[*r as usize]).collect();
-    set.splits.push(("train".to_string(), train));
-    set.splits.extend(others);
+    set.divide(&taken, others);
+    Ok(set)
+}
+
+/// Rows that splits by parts take, and these splits, in the order of the text.
+fn parts(data: &Data, rows: usize) -> (Vec<bool>, Vec<(String, Vec<u32>)>) {
+    let mut taken = vec![false; rows];
+    let mut others = Vec::new();
+    for (k, split) in data.splits.iter().enumerate() {
+        if let Split::Part { name, part } = split {
+            let chosen = draw_part(&taken, *part, SPLIT_SEED + k as u64);
+            chosen.iter().for_each(|r| taken[*r as usize] = true);
+            others.push((name.clone(), chosen));
+        }
+    }
+    (taken, others)
+}
+
+/// Draws a synthetic data set and its splits.
+///
+/// # Errors
+/// An open dim without a size.
+pub fn synthetic(
+    data: &Data,
+    unit: &Unit,
+    options: &crate::session::Options,
+) -> Result<Dataset, Diagnostic> {
+    let mut set = drawn::draw(data, unit, options)?;
+    let (taken, others) = parts(data, set.rows);
+    set.divide(&taken, others);
     Ok(set)
 }
 

@@ -1,11 +1,12 @@
 //! What `build` makes of the Program's terms, in units by hand.
 
-use gannet_compiler::build::{build, tables};
+use gannet_compiler::build::build;
+use gannet_compiler::graph::Tables;
 use gannet_compiler::grad::differentiate;
 use gannet_lang::diag::Span;
 use gannet_lang::program::{
     At, Axis, Dim, DimId, Elem, Fun, Function, Input, InputId, Op, Output, Param, ParamId, Part, PointId, Red, Role,
-    RunId, Schedule, Size, Term, TermId, Ty, Unit, UnitKind,
+    Schedule, Size, Term, TermId, Ty, Unit, UnitKind,
 };
 use gannet_runtime::reference::{Env, eval};
 use std::sync::Arc;
@@ -82,7 +83,7 @@ impl Sheet {
     fn value(&mut self, term: TermId) -> Vec<f64> {
         let function = Function { name: "report".into(), outputs: vec![(Output::Value("y".into()), term)] };
         self.unit.names.push(("y".into(), term));
-        let graph = build(&self.unit, &function, Arc::new(tables(&self.unit)));
+        let graph = build(&self.unit, &function, Arc::new(Tables::of(&self.unit)));
         graph.verify().unwrap_or_else(|e| panic!("{e}\n{graph}"));
         assert_eq!(graph.names, [("y".to_string(), graph.outputs[0].1)]);
         let graph = differentiate(&graph);
@@ -267,19 +268,4 @@ fn gradients_by_hand() {
     near(&s.value(grad), &[1.5, -3.0, 6.0]);
     s.unit.names.clear();
     near(&s.value(of), &[3.5]);
-}
-
-#[test]
-fn reports_of_runs_are_scalars() {
-    let mut s = Sheet::new(X);
-    let (a, b) = (Op::Run(RunId(0), "loss".into()), Op::Run(RunId(1), "loss".into()));
-    let (a, b, again) = (s.term(a.clone(), Elem::Real, &[]), s.term(b, Elem::Real, &[]), s.term(a, Elem::Real, &[]));
-    let sum = s.term(Op::Map(Fun::Add, vec![a, b, again]), Elem::Real, &[]);
-    let names: Vec<String> = tables(&s.unit).hypers.iter().map(|h| h.name.clone()).collect();
-    assert_eq!(names, ["run0.loss", "run1.loss"]);
-    let function = Function { name: "check".into(), outputs: vec![] };
-    let graph = build(&s.unit, &function, Arc::new(tables(&s.unit)));
-    s.env.hypers =
-        Env::for_check(&s.unit, &graph, |run, name| (name == "loss").then_some(f64::from(run.0) + 2.0)).hypers;
-    near(&s.value(sum), &[7.0]);
 }

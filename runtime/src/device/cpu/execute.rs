@@ -9,7 +9,7 @@ use super::repeat::{BoundRepeat, Given};
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
 use gannet_compiler::plan::{Access, BufferId, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
-use gannet_lang::program::{InputId, Output};
+use gannet_lang::program::{Axis, InputId, Output};
 use std::sync::Arc;
 
 /// Iterations times instructions below which a traversal is not split: what one hand-over to another thread costs.
@@ -299,6 +299,34 @@ impl Bound {
         let sizes: Vec<u64> = self.sizes.iter().map(|n| *n as u64).collect();
         let count = self.plan().entries(*id).eval(&sizes) as usize;
         Some((0..count).map(|k| self.entry(*id, k)).collect())
+    }
+
+    /// An output's entries in row-major order of these axes.
+    ///
+    /// # Panics
+    /// If the axes are not those of the output.
+    pub fn ordered(&self, output: &Output, axes: &[Axis]) -> Option<Vec<f64>> {
+        let (_, id) = self.plan().outputs.iter().find(|(o, _)| o == output)?;
+        let values = self.values(output)?;
+        let own = &self.plan().buffer(*id).axes;
+        if own.as_slice() == axes {
+            return Some(values);
+        }
+        let size = |a: &Axis| self.sizes[a.dim.index()] as usize;
+        let stride = |a: &Axis| {
+            let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
+            own[k + 1..].iter().map(size).product::<usize>()
+        };
+        let strides: Vec<usize> = axes.iter().map(stride).collect();
+        let place = |mut k: usize| {
+            let mut at = 0;
+            for (axis, stride) in axes.iter().zip(&strides).rev() {
+                at += k % size(axis) * stride;
+                k /= size(axis);
+            }
+            values[at]
+        };
+        Some((0..values.len()).map(place).collect())
     }
 
     /// An input's entries as numbers, in its storage order; `None`: the plan does not read it.
