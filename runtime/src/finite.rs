@@ -8,8 +8,8 @@ use crate::origin::{Origin, origin};
 use crate::reference::{Env, Fault, Tensor, eval_each};
 use crate::session::{Session, kind_of, numbers};
 use gannet_compiler::build::{build, tables};
-use gannet_compiler::graph::{Graph, NodeId, Op, Red};
 use gannet_compiler::grad::differentiate;
+use gannet_compiler::graph::{Graph, NodeId, Op, Red};
 use gannet_lang::diag::{Code, Diagnostic, Span};
 use gannet_lang::program::{Elem, Fun, InputId, Output, Ty};
 use std::sync::Arc;
@@ -47,9 +47,8 @@ impl Watch {
 
     /// A parameter or state that was finite before the step and is not now.
     fn broken(&self, session: &Session) -> Option<Output> {
-        let finite = |ty: &Ty, m: &Memory| {
-            ty.elem != Elem::Real || entries(session, ty, m).iter().all(|x| x.is_finite())
-        };
+        let finite =
+            |ty: &Ty, m: &Memory| ty.elem != Elem::Real || entries(session, ty, m).iter().all(|x| x.is_finite());
         let broke = |ty: &Ty, before: &Memory, now: &Memory| !finite(ty, now) && finite(ty, before);
         let (unit, store) = (&session.unit, &session.store);
         let params = (0..unit.params.len())
@@ -93,9 +92,8 @@ impl Watch {
         let sizes: Vec<usize> = bound.sizes().iter().map(|n| *n as usize).collect();
         let count = |ty: &Ty| ty.axes.iter().map(|a| sizes[a.dim.index()]).product::<usize>();
         let inputs = (0..unit.inputs.len()).map(InputId::new);
-        let inputs = inputs
-            .map(|i| bound.input(i).unwrap_or_else(|| vec![0.0; count(&unit.inputs[i.index()].ty)]))
-            .collect();
+        let inputs =
+            inputs.map(|i| bound.input(i).unwrap_or_else(|| vec![0.0; count(&unit.inputs[i.index()].ty)])).collect();
         let params = unit.params.iter().zip(&self.before.params).map(|(p, m)| entries(session, &p.ty, m)).collect();
         let states = unit.states.iter().zip(&self.before.states).map(|(s, m)| entries(session, &s.ty, m)).collect();
         let (hypers, step, seed) = (session.hypers.clone(), session.step as f64, session.options.seed);
@@ -156,7 +154,9 @@ fn told(session: &Session, graph: &Graph, origin: &Origin, exact: Option<&Vec<Op
     if let Some(exact) = exact {
         let there = exact[origin.node.index()].as_ref().map(|t| t.get(|a| along(origin, a)));
         let there = there.map_or(String::new(), |x| format!(" (it is {})", number(x)));
-        d = d.hint(format!("this is too large for single precision only{there}: `--real f64` computes in double precision"));
+        d = d.hint(format!(
+            "this is too large for single precision only{there}: `--real f64` computes in double precision"
+        ));
     }
     d.hint(way_out(&node.op, origin))
 }
@@ -234,10 +234,16 @@ fn number(x: f64) -> String {
 
 fn way_out(op: &Op, origin: &Origin) -> &'static str {
     match op {
-        Op::Map(Fun::Log | Fun::Log1p) => "keep what `log` takes above its limit, for example `log(x + 1e-6)`, or choose a branch with `if`",
-        Op::Map(Fun::Recip) => "keep the divisor away from 0, for example `x / (y + 1e-6)`, or choose a branch with `if`",
+        Op::Map(Fun::Log | Fun::Log1p) => {
+            "keep what `log` takes above its limit, for example `log(x + 1e-6)`, or choose a branch with `if`"
+        }
+        Op::Map(Fun::Recip) => {
+            "keep the divisor away from 0, for example `x / (y + 1e-6)`, or choose a branch with `if`"
+        }
         Op::Map(Fun::Sqrt) => "keep what `sqrt` takes above 0: its slope at 0 is infinite, below 0 it has no value",
-        Op::Map(Fun::Exp | Fun::Expm1) => "`exp` grows past every number: subtract the largest argument first, as `logsumexp` and `softmax` do",
+        Op::Map(Fun::Exp | Fun::Expm1) => {
+            "`exp` grows past every number: subtract the largest argument first, as `logsumexp` and `softmax` do"
+        }
         Op::Param(_) | Op::State(_) if !origin.value.is_finite() => "its first value is not finite",
         _ => "a smaller learning rate, `clip(1) |> ...`, or `--real f64` may help",
     }

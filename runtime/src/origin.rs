@@ -166,13 +166,17 @@ impl Search<'_> {
             Op::Fiber { at: subst, over, .. } => {
                 let kept: Places = places.iter().copied().filter(|p| subst.iter().all(|s| s.0 != p.0)).collect();
                 let here = |p: &&Places| {
-                    subst.iter().all(|(axis, to)| {
-                        self.index(node.args.as_slice(), to, p) == along(&places, *axis) as i64
-                    })
+                    subst
+                        .iter()
+                        .all(|(axis, to)| self.index(node.args.as_slice(), to, p) == along(&places, *axis) as i64)
                 };
                 self.each(over, &kept).iter().filter(here).map(|p| at(node.args[0], p)).collect()
             }
             Op::Point(_) | Op::Stop | Op::Custom { .. } => vec![at(node.args[0], &places)],
+            Op::Part(_) => {
+                let operands = &self.graph.node(node.args[0]).args;
+                operands.iter().flat_map(|x| (0..self.value(*x).data.len()).map(|k| (*x, k))).collect()
+            }
             // Leaves have no operands; what is not looked into is taken to read all of its operands.
             _ => node.args.iter().flat_map(|x| (0..self.value(*x).data.len()).map(|k| (*x, k))).collect(),
         }
@@ -180,7 +184,9 @@ impl Search<'_> {
 
     fn index(&self, args: &[NodeId], to: &At, places: &Places) -> i64 {
         match to {
-            At::Affine { terms, offset } => offset + terms.iter().map(|(c, a)| c * along(places, *a) as i64).sum::<i64>(),
+            At::Affine { terms, offset } => {
+                offset + terms.iter().map(|(c, a)| c * along(places, *a) as i64).sum::<i64>()
+            }
             At::Arg(k) => {
                 let x = args[*k as usize];
                 self.value(x).data[self.entry(x, places)] as i64

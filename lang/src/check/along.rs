@@ -56,7 +56,9 @@ impl Elab<'_> {
             if v.axes.iter().any(|a| x.axes.iter().all(|b| b.dim != a.dim)) {
                 let message = format!("the direction of `{}` has another shape: `{}`", self.shown(x), self.shown(v));
                 let d = Diagnostic::error(Code::G0209, span, message).label(place, self.shown(x));
-                return fail(d.hint("a direction has the dims of its variable, or fewer: it is the same along the others"));
+                return fail(
+                    d.hint("a direction has the dims of its variable, or fewer: it is the same along the others"),
+                );
             }
         }
         Ok(pairs)

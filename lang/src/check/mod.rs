@@ -19,6 +19,7 @@ mod index;
 mod inputs;
 mod items;
 mod known;
+mod library;
 mod names;
 mod net;
 mod open;
@@ -26,9 +27,11 @@ mod point;
 mod program;
 mod range;
 mod reduce;
+mod repeat;
 mod report;
 mod rule;
 mod schedule;
+mod sorted;
 mod stack;
 mod store;
 mod structure;
@@ -145,6 +148,10 @@ struct Elab<'a> {
     /// Top-level equations being evaluated.
     open_globals: Vec<String>,
     data: Option<usize>,
+    /// Shapes of a loop's states are being found: operands may still lack dims.
+    lenient: bool,
+    /// Fields of loops' results.
+    loop_fields: BTreeMap<TermId, Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.
     faults: Vec<Diagnostic>,
 }

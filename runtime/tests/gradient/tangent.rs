@@ -7,8 +7,7 @@ use gannet_compiler::graph::{AxisNames, Red};
 use gannet_lang::program::Fun;
 
 /// Further axes of directions: none, one that occurs nowhere else, one that may collide with any axis in the graph.
-const FURTHER: [Option<Axis>; 3] =
-    [None, Some(Axis { dim: DimId(1), ix: 77 }), Some(Axis { dim: DimId(0), ix: 0 })];
+const FURTHER: [Option<Axis>; 3] = [None, Some(Axis { dim: DimId(1), ix: 77 }), Some(Axis { dim: DimId(0), ix: 0 })];
 
 /// Where the axes of parameters are found in a direction.
 fn renamed(axis: Axis) -> Axis {
