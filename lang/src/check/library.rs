@@ -167,7 +167,7 @@ impl Elab<'_> {
             .map(|e| IndexItem::Expr((*e).clone()))
             .collect();
         let joined = Expr { kind: Box::new(ExprKind::Tuple(args.iter().map(|a| a.value.clone()).collect())), span };
-        let vars = self.bind_vars(&fresh, &joined, scope)?;
+        let vars = self.bind_vars(&fresh, &[&joined], scope)?;
         let inner = Scope::inside(scope);
         for (name, axis) in &vars {
             let iota = self.iota(*axis, span);
