@@ -75,7 +75,7 @@ impl Run {
             unsafe { bound.set_input(*id, memory.as_ptr()) };
             held.push(memory);
         }
-        self.session.run(&mut bound);
+        self.session.run(&mut bound).map_err(|d| model.error(d))?;
         let values = bound.values(&output).expect("the function has this output");
         let plan = bound.plan();
         let buffer = plan.outputs.iter().find(|(o, _)| *o == output).map(|(_, b)| plan.buffer(*b)).expect("as above");

@@ -45,7 +45,7 @@ fn compiled(path: &Path) -> Vec<(String, String)> {
         out.push((of("graph"), stages.rewritten.to_string()));
         out.push((of("plan"), stages.plan.to_string()));
         out.push((of("clif"), emit::cpu::clif(&stages.plan)));
-        out.push((of("wgsl"), emit::wgsl::emit(&stages.plan)));
+        out.extend(emit::wgsl::emit(&stages.plan).map(|text| (of("wgsl"), text)));
     }
     out
 }
@@ -89,7 +89,13 @@ fn two_processes_compile_the_same_text() {
             let first = first.wait_with_output().expect("the program ends");
             let second = second.wait_with_output().expect("the program ends");
             let name = format!("{stage} of {}", path.display());
-            assert!(first.status.success(), "{name}: {}", String::from_utf8_lossy(&first.stderr));
+            let refused = String::from_utf8_lossy(&first.stderr);
+            // What has no GPU form yet is refused, and twice in the same words.
+            if stage == "wgsl" && refused.contains("G0306") {
+                assert!(first.stderr == second.stderr, "{name} is refused in other words");
+                continue;
+            }
+            assert!(first.status.success(), "{name}: {refused}");
             assert!(!first.stdout.is_empty(), "{name} is empty");
             assert!(first.stdout == second.stdout, "{name} differs from one process to the next");
         }

@@ -1,10 +1,12 @@
 //! Program to Graph: each term becomes equations of the core operations.
 //! Law: the graph's value at an output equals the Program's; spans and names are carried over.
 
+mod repeat;
+
 use crate::graph::{Args, At, AxisNames, Graph, NodeId, Op, Tables};
 use crate::reductions::Over;
 use gannet_lang::print_program::needed;
-use gannet_lang::program::{self as p, Axis, Elem, Function, Hyper, TermId, Ty, Unit};
+use gannet_lang::program::{self as p, Axis, Elem, Fun, Function, Hyper, TermId, Ty, Unit};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -25,42 +27,34 @@ pub fn tables(unit: &Unit) -> Tables {
 
 /// The graph of one function of a unit.
 pub fn build(unit: &Unit, function: &Function, tables: Arc<Tables>) -> Graph {
-    let mut b = Build { unit, graph: Graph::new(tables), nodes: vec![NodeId(u32::MAX); unit.terms.len()] };
-    for id in needed(unit, &function.outputs) {
-        let first = b.graph.len();
-        let node = b.term(id);
-        b.graph.set_span(node, unit.term(id).span);
-        (first..b.graph.len()).for_each(|k| b.graph.set_span(NodeId::new(k), unit.term(id).span));
-        b.nodes[id.index()] = node;
-    }
+    let needed = needed(unit, &function.outputs);
+    let mut b = Build::new(unit, Graph::new(tables), &needed);
+    b.run(&needed);
     for (output, term) in &function.outputs {
-        let node = b.nodes[term.index()];
+        let node = b.at(*term);
         b.graph.outputs.push((output.clone(), node));
     }
     for (name, term) in &unit.names {
-        let node = b.nodes[term.index()];
-        if node != NodeId(u32::MAX) {
+        if let Some(node) = b.nodes[term.index()] {
             b.graph.names.push((name.clone(), node));
         }
     }
     b.graph
 }
 
+/// The state of building one function.
 struct Build<'u> {
     unit: &'u Unit,
+    /// What is being built: the function, or the step of the innermost loop around.
     graph: Graph,
-    nodes: Vec<NodeId>,
+    nodes: Vec<Option<NodeId>>,
+    /// The loops around, innermost last, and what is built around each.
+    around: Vec<repeat::Around>,
+    /// What the loops are made of.
+    loops: repeat::Loops,
 }
 
 impl Build<'_> {
-    fn at(&self, id: TermId) -> NodeId {
-        self.nodes[id.index()]
-    }
-
-    fn all(&self, ids: &[TermId]) -> Vec<NodeId> {
-        ids.iter().map(|t| self.at(*t)).collect()
-    }
-
     fn term(&mut self, id: TermId) -> NodeId {
         let term = self.unit.term(id);
         let g = &mut self.graph;
@@ -88,7 +82,12 @@ impl Build<'_> {
             }
             p::Op::Fiber { red, over, of, at, key, guard } => {
                 let (of, key, guard) = (self.at(*of), self.at(*key), guard.map(|t| self.at(t)));
-                Over { axes: over, fiber: Some((*at, key)) }.reduce(&mut self.graph, *red, of, guard)
+                let whole = Over { axes: over, fiber: Some((*at, key)) }.reduce(&mut self.graph, *red, of, guard);
+                // In a loop over the result's axis, a step takes its own entry.
+                match self.place_in_loop(&p::At::Affine { terms: vec![(1, *at)], offset: 0 }) {
+                    Some(step) => self.graph.read(whole, &[(*at, At::Arg(1))], &[step], None),
+                    None => whole,
+                }
             }
             p::Op::Read { of, at, otherwise } => self.read(*of, at, *otherwise),
             p::Op::View(x) => self.at(*x),
@@ -97,6 +96,15 @@ impl Build<'_> {
                 self.graph.add(Op::Point(id), [x])
             }
             p::Op::Grad { of, wrt, axes, shared } => self.grad(*of, *wrt, axes, shared),
+            p::Op::Library(lib, args) => {
+                let args = self.all(args);
+                let args: Vec<NodeId> = args.into_iter().map(|x| self.graph.to_real(x)).collect();
+                self.graph.add(Op::Library(lib.clone()), args)
+            }
+            p::Op::Part(x, k) => {
+                let x = self.at(*x);
+                self.graph.add(Op::Part(u32::from(*k)), [x])
+            }
             p::Op::Along { of, by } => self.along(*of, by),
             p::Op::Stop(x) => {
                 let x = self.at(*x);
@@ -111,6 +119,8 @@ impl Build<'_> {
                 let args = self.all(&ids);
                 self.graph.add(Op::Custom { inputs: inputs.len() as u8 }, args)
             }
+            p::Op::LoopState(..) => unreachable!("states are leaves that the loop's step starts with"),
+            p::Op::LoopOut { of, part, .. } => self.loop_out(*of, *part),
             p::Op::Run(run, name) => {
                 let name = format!("{run}.{name}");
                 let k = self.graph.tables.hypers.iter().position(|h| h.name == name);
@@ -124,21 +134,41 @@ impl Build<'_> {
         let mut indices = Vec::new();
         let mut subst = Vec::new();
         for (axis, to) in at {
-            if let p::At::Term(t) = to {
-                indices.push(self.at(*t));
+            match (to, self.place_in_loop(to)) {
+                (_, Some(index)) => {
+                    indices.push(index);
+                    subst.push((*axis, At::Arg(indices.len() as u8)));
+                }
+                (p::At::Term(t), None) => {
+                    indices.push(self.at(*t));
+                    subst.push((*axis, At::Arg(indices.len() as u8)));
+                }
+                (affine, None) => subst.push((*axis, At::from_program(affine, 0))),
             }
-            subst.push((*axis, At::from_program(to, indices.len() as u8)));
         }
         let (x, outside) = (self.at(of), otherwise.map(|t| self.at(t)));
-        let outside = outside.map(|o| if self.graph.ty(x).elem == Elem::Real { self.graph.to_real(o) } else { o });
+        let outside = outside.map(|o| self.outside(x, o));
         self.graph.read(x, &subst, &indices, outside)
+    }
+
+    /// The value outside, of the kind of what is read: a number may stand for a whole one.
+    fn outside(&mut self, x: NodeId, o: NodeId) -> NodeId {
+        match (self.graph.ty(x).elem, self.graph.ty(o).elem, self.graph.as_num(o)) {
+            (Elem::Real, ..) => self.graph.to_real(o),
+            (Elem::Bool, Elem::Real, Some(n)) => self.graph.add(Op::Const(crate::graph::Num::new(n), Elem::Bool), []),
+            (_, Elem::Real, Some(n)) => self.graph.int(n as i64),
+            (_, Elem::Real, None) => self.graph.map1(Fun::ToInt, o),
+            _ => o,
+        }
     }
 
     fn grad(&mut self, of: TermId, wrt: TermId, axes: &[Axis], shared: &[Axis]) -> NodeId {
         let own: &Ty = &self.unit.term(wrt).ty;
         let mut names: Vec<(Axis, Axis)> = own.axes.iter().copied().zip(axes.iter().copied()).collect();
         names.sort();
-        let shared = crate::graph::sorted(shared.iter().copied());
+        let step = self.loop_axis();
+        names.retain(|(a, _)| Some(*a) != step);
+        let shared = crate::graph::sorted(shared.iter().copied().filter(|a| Some(*a) != step));
         let args: Args = Args::from_slice(&[self.at(of), self.at(wrt)]);
         self.graph.add(Op::Grad { axes: names.into_iter().collect(), shared }, args)
     }
@@ -149,11 +179,12 @@ impl Build<'_> {
             let own: &Ty = &self.unit.term(d.wrt).ty;
             let mut pairs: AxisNames = own.axes.iter().copied().zip(d.axes.iter().copied()).collect();
             pairs.sort();
+            pairs.retain(|n| Some(n.0) != self.loop_axis());
             names.push(pairs);
         }
-        let wrts = by.iter().map(|d| self.at(d.wrt));
-        let args: Args =
-            std::iter::once(self.at(of)).chain(wrts).chain(by.iter().map(|d| self.at(d.tangent))).collect();
+        let terms: Vec<TermId> =
+            std::iter::once(of).chain(by.iter().map(|d| d.wrt)).chain(by.iter().map(|d| d.tangent)).collect();
+        let args = self.all(&terms);
         self.graph.add(Op::Along(names), args)
     }
 }

@@ -8,6 +8,7 @@ pub mod emit;
 pub mod fuse;
 pub mod grad;
 pub mod graph;
+pub mod library;
 pub mod pass;
 pub mod philox;
 pub mod plan;

@@ -63,13 +63,16 @@ pub const PIPELINE: &[Pass] = &[
         name: "rewrite",
         about: "rewrites by rules, cheapest form by an e-graph",
         rewriting: true,
-        run: |g, o| egraph::rewrite(g, egraph::Options { strict: o.strict }),
+        run: |g, o| {
+            let options = egraph::Options { strict: o.strict };
+            egraph::rewrite(&g.map_bodies(&|step| egraph::rewrite(step, options)), options)
+        },
     },
     Pass {
         name: "order",
         about: "splits contractions of several factors into those of two",
         rewriting: false,
-        run: |g, _| egraph::order(g),
+        run: |g, _| egraph::order(&g.map_bodies(&egraph::order)),
     },
 ];
 

@@ -212,6 +212,7 @@ codes! {
     G0603 "an open dim has no size",
     G0604 "the run was interrupted",
     G0605 "not enough memory",
+    G0606 "an operation has no result",
     G0701 "unknown option value",
     G0702 "unknown program in a file",
     G0703 "unknown code",

@@ -356,7 +356,12 @@ impl Display for LoopExpr {
             write!(f, " {}", List(&from))?;
         }
         self.over.iter().try_for_each(|(var, dim)| write!(f, " {var} in {dim}"))?;
-        write!(f, "{}{}", Opt(" ", &self.count, ""), Opt(" while ", &self.condition, ""))?;
+        write!(
+            f,
+            "{}{}",
+            Opt(" ", &self.count, ""),
+            Opt(if self.until { " until " } else { " while " }, &self.condition, "")
+        )?;
         write!(f, "{}", Opt(" max ", &self.max, ""))?;
         if self.kind != LoopKind::Fix && !from.is_empty() {
             write!(f, " from {}", List(&from))?;

@@ -1,7 +1,7 @@
 //! The Program's text form, for `--emit program` and tests: dims, leaves, then each function's terms.
 //! Law: the same program prints the same text; a term is printed once in each function that needs it.
 
-use crate::program::{At, Axis, Elem, Op, Output, Program, Size, SizeExpr, TermId, Ty, Unit};
+use crate::program::{At, Axis, Elem, LoopPart, Op, Output, Program, Size, SizeExpr, TermId, Ty, Unit};
 use std::fmt::Write;
 
 /// All units and checks.
@@ -51,6 +51,9 @@ pub fn print_unit(unit: &Unit) -> String {
     for (k, h) in unit.hypers.iter().enumerate() {
         let _ = writeln!(out, "  hyper h{k} {} = {}", h.name, h.default);
     }
+    for (k, l) in unit.loops.iter().enumerate() {
+        let _ = writeln!(out, "  loop loop{k} {}", loop_text(l, unit));
+    }
     for (k, r) in unit.runs.iter().enumerate() {
         let _ = writeln!(out, "  run run{k} {}{:?}", r.train, r.args);
     }
@@ -71,14 +74,14 @@ pub fn print_unit(unit: &Unit) -> String {
 /// The operands of a term.
 pub fn operands(op: &Op) -> Vec<TermId> {
     match op {
-        Op::Map(_, args) => args.clone(),
+        Op::Map(_, args) | Op::Library(_, args) => args.clone(),
         Op::Reduce { of, guard, .. } => std::iter::once(*of).chain(*guard).collect(),
         Op::Fiber { of, key, guard, .. } => [*of, *key].into_iter().chain(*guard).collect(),
         Op::Read { of, at, otherwise } => {
             let indices = at.iter().filter_map(|(_, a)| if let At::Term(t) = a { Some(*t) } else { None });
             std::iter::once(*of).chain(indices).chain(*otherwise).collect()
         }
-        Op::View(x) | Op::Point(x, _) | Op::Stop(x) => vec![*x],
+        Op::View(x) | Op::Point(x, _) | Op::Stop(x) | Op::Part(x, _) => vec![*x],
         Op::Grad { of, wrt, .. } => vec![*of, *wrt],
         Op::Along { of, by } => std::iter::once(*of).chain(by.iter().flat_map(|d| [d.wrt, d.tangent])).collect(),
         Op::Custom { value, inputs, cotangent, back } => std::iter::once(*value)
@@ -86,7 +89,9 @@ pub fn operands(op: &Op) -> Vec<TermId> {
             .chain([*cotangent])
             .chain(back.iter().copied())
             .collect(),
-        Op::Const(_)
+        Op::LoopOut { needs, .. } => needs.clone(),
+        Op::LoopState(..)
+        | Op::Const(_)
         | Op::Input(_)
         | Op::Param(_)
         | Op::State(_)
@@ -199,8 +204,30 @@ fn op(op: &Op, unit: &Unit) -> String {
         Op::Custom { value, inputs, cotangent, back } => {
             format!("{value} with backward {cotangent}: {} -> {}", list(inputs), list(back))
         }
+        Op::Library(lib, args) => {
+            let groups: Vec<String> = lib.groups.iter().map(|g| format!("[{}]", axes(g, unit))).collect();
+            format!("{}{}({})", lib.fun.signature().name, groups.concat(), list(args))
+        }
+        Op::Part(x, k) => format!("part {k} of {x}"),
         Op::Run(run, name) => format!("{run}.{name}"),
+        Op::LoopState(l, k) => format!("{l} state {k}"),
+        Op::LoopOut { of, part, .. } => match part {
+            LoopPart::Last(k) => format!("{of} last {k}"),
+            LoopPart::Each(t) => format!("{of} each {t}"),
+            LoopPart::Steps => format!("{of} steps"),
+        },
     }
+}
+
+fn loop_text(l: &crate::program::Loop, unit: &Unit) -> String {
+    let states: Vec<String> = l.first.iter().zip(&l.next).map(|(a, b)| format!("{a} then {b}")).collect();
+    let test = l.go_on.map(|(when, t)| format!(" while {t} {when:?}").to_lowercase()).unwrap_or_default();
+    format!(
+        "over {}{}: {}{test}",
+        axis(l.axis, unit),
+        if l.fixed { " to a fixed point" } else { "" },
+        states.join(", ")
+    )
 }
 
 fn place(at: &At, unit: &Unit) -> String {

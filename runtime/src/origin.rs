@@ -173,6 +173,10 @@ impl Search<'_> {
                 self.each(over, &kept).iter().filter(here).map(|p| at(node.args[0], p)).collect()
             }
             Op::Point(_) | Op::Stop | Op::Custom { .. } => vec![at(node.args[0], &places)],
+            Op::Part(_) => {
+                let operands = &self.graph.node(node.args[0]).args;
+                operands.iter().flat_map(|x| (0..self.value(*x).data.len()).map(|k| (*x, k))).collect()
+            }
             // Leaves have no operands; what is not looked into is taken to read all of its operands.
             _ => node.args.iter().flat_map(|x| (0..self.value(*x).data.len()).map(|k| (*x, k))).collect(),
         }

@@ -2,11 +2,14 @@
 //! evaluates checks, and it explains where a value stopped being finite.
 //! Law: each node's value is computed entry by entry, straight from the definition of its operation.
 
+mod repeat;
+
 use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
-use gannet_compiler::{philox, scalar};
+use gannet_compiler::{library, philox, scalar};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Axis, DimId, Fun, Output, RunId, Size, Ty, Unit};
+use std::collections::BTreeMap;
 
 /// A tensor: entries in row-major order of its axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,16 +124,42 @@ pub fn eval_all(graph: &Graph, env: &Env) -> Result<Vec<Option<Tensor>>, Fault> 
 pub fn eval_each(
     graph: &Graph,
     env: &Env,
+    change: impl FnMut(NodeId, &mut Tensor),
+) -> Result<Vec<Option<Tensor>>, Fault> {
+    eval_step(graph, env, &[], change)
+}
+
+/// As [`eval_each`], of a graph whose `Arg`s have these values.
+fn eval_step(
+    graph: &Graph,
+    env: &Env,
+    args: &[Tensor],
     mut change: impl FnMut(NodeId, &mut Tensor),
 ) -> Result<Vec<Option<Tensor>>, Fault> {
     let live = graph.live();
     let mut values: Vec<Option<Tensor>> = vec![None; graph.len()];
+    let mut parts: BTreeMap<NodeId, Vec<Tensor>> = BTreeMap::new();
     for id in graph.ids().filter(|id| live[id.index()]) {
-        let mut value = Evaluator { graph, env, values: &values, id }.node()?;
+        let node = graph.node(id);
+        let mut value = match &node.op {
+            Op::Arg(k, ..) => args[*k as usize].clone(),
+            Op::Part(k) if parts.contains_key(&node.args[0]) => parts[&node.args[0]][*k as usize].clone(),
+            Op::Loop(body) => {
+                let given: Vec<&Tensor> = node.args.iter().map(|a| known(&values, *a)).collect();
+                let results = repeat::run(body, env, &given).map_err(|f| Fault { node: id, ..f })?;
+                parts.insert(id, results);
+                Tensor::scalar(0.0)
+            }
+            _ => Evaluator { graph, env, values: &values, id }.node()?,
+        };
         change(id, &mut value);
         values[id.index()] = Some(value);
     }
     Ok(values)
+}
+
+fn known(values: &[Option<Tensor>], id: NodeId) -> &Tensor {
+    values[id.index()].as_ref().expect("operands come first")
 }
 
 struct Evaluator<'a> {
@@ -223,8 +252,51 @@ impl Evaluator<'_> {
             Op::Read { at, guarded } => self.tabulate(&node.ty, |p| self.read(at, *guarded, p)),
             Op::Fiber { red, at, over } => self.fiber(*red, at, over),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => self.tabulate(&node.ty, |p| Ok(get(0, p))),
+            // Its parts have values.
+            Op::Library(_) => Ok(Tensor::scalar(0.0)),
+            Op::Part(k) => self.part(*k),
             Op::Grad { .. } | Op::Along(_) => panic!("gradients are taken before a graph is evaluated"),
+            Op::Arg(..) | Op::Loop(_) => unreachable!("evaluated with their graph"),
         }
+    }
+
+    /// A result of a library operation, member by member of the batch.
+    fn part(&self, k: u32) -> Result<Tensor, Fault> {
+        let node = self.graph.node(self.id);
+        let whole = self.graph.node(node.args[0]);
+        let Op::Library(lib) = &whole.op else { panic!("{:?} has no parts", whole.op) };
+        let operands: Vec<&Tensor> =
+            whole.args.iter().map(|a| self.values[a.index()].as_ref().expect("operands come first")).collect();
+        let axes: Vec<&[Axis]> = whole.args.iter().map(|a| &self.graph.ty(*a).axes[..]).collect();
+        let (groups, batch) = (lib.all_groups(&axes), lib.batch(&axes));
+        let sizes: Vec<usize> = groups.iter().map(|g| g.iter().map(|a| self.env.size(a.dim)).product()).collect();
+        let signature = lib.fun.signature();
+        let along = |own: &[usize]| own.iter().flat_map(|g| groups[*g].clone()).collect::<Vec<Axis>>();
+        let mut result = self.tabulate(&node.ty, |_| Ok(f64::NAN))?;
+        let (result_axes, result_sizes) = (result.axes.clone(), result.sizes.clone());
+        self.each(&batch, |member| {
+            let mut entries: Vec<Vec<f64>> = Vec::new();
+            for (operand, own) in operands.iter().zip(signature.operands) {
+                let mut list = Vec::new();
+                self.each(&along(own), |p| {
+                    let all: Places = member.iter().chain(p).copied().collect();
+                    list.push(operand.get(|a| place(&all, a)));
+                    Ok(())
+                })?;
+                entries.push(list);
+            }
+            let entries: Vec<&[f64]> = entries.iter().map(Vec::as_slice).collect();
+            let parts = library::eval(lib.fun, &sizes, &entries)
+                .map_err(|e| Fault { node: self.id, message: library::fault(lib.fun, &e) })?;
+            let mut values = parts[k as usize].iter();
+            self.each(&along(signature.parts[k as usize].groups), |p| {
+                let all: Places = member.iter().chain(p).copied().collect();
+                let at = result_axes.iter().zip(&result_sizes).fold(0, |at, (a, n)| at * n + place(&all, *a));
+                result.data[at] = *values.next().expect("a part has its entries");
+                Ok(())
+            })
+        })?;
+        Ok(result)
     }
 
     fn fold(&self, red: Red, axes: &Axes, p: &Places, f: impl Fn(&Places) -> f64) -> Result<f64, Fault> {

@@ -3,6 +3,7 @@
 
 use crate::data::{Dataset, Sizes, Values};
 use crate::device::cpu::execute::{Bound, Executable, Store, entry_bytes};
+use crate::device::cpu::library::Fault;
 use crate::device::cpu::memory::Memory;
 use crate::sizes;
 use gannet_compiler::graph::Tables;
@@ -145,7 +146,7 @@ impl Session {
         self.step = 0;
         if self.unit.function("init").is_some_and(|f| !f.outputs.is_empty()) {
             let mut bound = self.bind("init", 1)?;
-            self.run(&mut bound);
+            self.run(&mut bound)?;
         }
         Ok(())
     }
@@ -209,11 +210,14 @@ impl Session {
     }
 
     /// Runs a bound function once on the session's pool, with the current step.
-    pub fn run(&mut self, bound: &mut Bound) {
+    ///
+    /// # Errors
+    /// A library operation that has no result for its operands.
+    pub fn run(&mut self, bound: &mut Bound) -> Result<(), Diagnostic> {
         let pool = self.pool.clone();
         let (hypers, step, seed) = (&self.hypers, self.step as f64, self.options.seed);
         let store = &mut self.store;
-        pool.install(|| bound.run(hypers, step, seed, store));
+        pool.install(|| bound.run(hypers, step, seed, store)).map_err(|f| no_result(&f))
     }
 
     /// The number of rows a report named so goes over.
@@ -239,7 +243,7 @@ impl Session {
             }
             let rows = self.report_rows(&name);
             let mut bound = self.bind(&name, rows)?;
-            self.run(&mut bound);
+            self.run(&mut bound)?;
             for output in outputs {
                 if let Output::Report(k) = output {
                     found.push((k, bound.values(&output).expect("the plan has the function's outputs")));
@@ -291,6 +295,11 @@ impl Session {
     pub fn size(&self, dim: gannet_lang::program::DimId) -> Option<u64> {
         self.sizes.get(dim)
     }
+}
+
+/// A library operation without a result, as a finding.
+pub fn no_result(fault: &Fault) -> Diagnostic {
+    Diagnostic::error(Code::G0606, fault.span, fault.message.clone())
 }
 
 /// How an element type is stored.

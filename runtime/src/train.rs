@@ -5,7 +5,7 @@ use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
 use crate::finite::Watch;
-use crate::session::{Session, gather};
+use crate::session::{Session, gather, no_result};
 use crate::shuffle::shuffle;
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{InputId, Output, Part};
@@ -171,7 +171,8 @@ pub fn train(
             session.step += 1;
             let at = session.step as f64;
             watch.iter_mut().for_each(|w| w.keep(&session.store));
-            step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
+            let ran = step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
+            ran.map_err(|fault| no_result(&fault))?;
             let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
             losses.push(loss as f32);
             watch.iter().try_for_each(|w| w.look(session, &step.bound, "step"))?;

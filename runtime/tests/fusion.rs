@@ -22,6 +22,7 @@ fn interpreted(plan: &Plan, leaves: &Leaves) -> Vec<(Output, Tensor)> {
         inputs: leaves.inputs.clone(),
         params: leaves.params.clone(),
         states: leaves.states.clone(),
+        args: vec![],
         hypers: leaves.hypers.clone(),
         step,
         draw: &draw,

@@ -8,6 +8,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("std/activations.gnt", include_str!("../std/activations.gnt")),
     ("std/losses.gnt", include_str!("../std/losses.gnt")),
     ("std/layers.gnt", include_str!("../std/layers.gnt")),
+    ("std/convolution.gnt", include_str!("../std/convolution.gnt")),
     ("std/rules.gnt", include_str!("../std/rules.gnt")),
     ("std/schedules.gnt", include_str!("../std/schedules.gnt")),
     ("std/metrics.gnt", include_str!("../std/metrics.gnt")),

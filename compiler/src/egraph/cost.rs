@@ -43,6 +43,7 @@ pub fn cost(g: &Graph, id: NodeId) -> f64 {
             NODE + LAUNCH + entries(&all) * GATHER + own * WIDTH * BYTE
         }
         Op::Random(..) => NODE + own * DRAW,
+        Op::Loop(body) => NODE + entries(&[body.axis]) * super::estimate(&body.graph),
         _ => 0.0,
     }
 }

@@ -286,7 +286,9 @@ impl<'a, 'g> Builder<'a, 'g> {
             return self.join_partials(id, env);
         }
         match &node.op {
-            Op::Input(_) | Op::Param(_) | Op::State(_) => unreachable!("fuse: leaf {id} has no buffer"),
+            Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Arg(..) => {
+                unreachable!("fuse: {id} has no buffer")
+            }
             Op::Hyper(h) => self.put(kind, Inst::Hyper(*h)),
             Op::Step => self.put(kind, Inst::Step),
             Op::Const(n, _) => self.constant(kind, n.get()),
@@ -307,6 +309,7 @@ impl<'a, 'g> Builder<'a, 'g> {
                 assert!(over.is_empty(), "fuse: a scatter has a kernel of its own");
                 self.one_hot(id, *red, at, env)
             }
+            Op::Library(_) | Op::Loop(_) | Op::Part(_) => unreachable!("fuse: {id} is not computed in a body"),
             Op::Point(_) | Op::Grad { .. } | Op::Along(_) | Op::Custom { .. } | Op::Stop => {
                 panic!("fuse: {id} is removed by differentiation: {:?}", node.op)
             }

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Scatter,
     /// The first step of split reductions.
     Partial(Split),
+    /// A library operation or a loop; its roots are its parts.
+    Parts(NodeId),
 }
 
 /// The members of a kernel.
@@ -65,6 +67,7 @@ impl Clusters {
                     Op::Input(i) => Home::Input(i),
                     Op::Param(p) => Home::Param(p),
                     Op::State(s) => Home::State(s),
+                    Op::Arg(k, ..) => Home::Arg(k),
                     _ => unreachable!("a leaf"),
                 };
                 let axes = cx.orders[&id].clone();
@@ -92,12 +95,26 @@ impl Clusters {
             let blocks = Blocks { size: split.size, extent: cx.extent(split.axis) };
             self.add_root(cx, Stored::Partial(id), Kind::Partial(split), Some(blocks));
         }
+        if let Some(whole) = cx.whole(id) {
+            return self.add_part(cx, id, whole);
+        }
         let kind = match scattered {
             true => Kind::Scatter,
             false if cx.products.contains_key(&id) => Kind::Product(id),
             false => Kind::Traversal,
         };
         self.add_root(cx, Stored::Node(id), kind, None);
+    }
+
+    /// All stored parts of a node are computed together.
+    fn add_part(&mut self, cx: &mut Context, id: NodeId, whole: NodeId) {
+        let root = Stored::Node(id);
+        let known = self.list.iter().position(|c| c.as_ref().is_some_and(|c| c.kind == Kind::Parts(whole)));
+        self.add_root(cx, root, Kind::Parts(whole), None);
+        if let (Some(k), Some(Some(new))) = (known, self.list.pop_if(|_| known.is_some())) {
+            self.owner.insert(root, k);
+            self.list[k].as_mut().expect("not merged yet").roots.extend(new.roots);
+        }
     }
 
     fn add_root(&mut self, cx: &mut Context, root: Stored, kind: Kind, blocks: Option<Blocks>) {

@@ -51,7 +51,7 @@ pub(super) struct Context<'g> {
 
 impl<'g> Context<'g> {
     /// Decides what is stored and how.
-    pub fn new(graph: &'g Graph, options: LowerOptions) -> Self {
+    pub fn new(graph: &'g Graph, options: LowerOptions, given: &[Vec<Axis>]) -> Self {
         let n = graph.len();
         let mut cx = Context {
             graph,
@@ -69,7 +69,7 @@ impl<'g> Context<'g> {
         };
         cx.find_products();
         cx.choose_stored();
-        cx.choose_orders();
+        cx.choose_orders(given);
         cx.choose_splits();
         cx
     }
@@ -81,7 +81,7 @@ impl<'g> Context<'g> {
 
     /// Is it data, a parameter or a state?
     pub fn is_leaf(&self, id: NodeId) -> bool {
-        matches!(self.graph.node(id).op, Op::Input(_) | Op::Param(_) | Op::State(_))
+        matches!(self.graph.node(id).op, Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Arg(..))
     }
 
     /// The size of an axis.
@@ -227,12 +227,18 @@ impl<'g> Context<'g> {
             self.width[i] = set.len();
             self.cost[i] = set.iter().map(|n| self.entry_cost(*n)).sum();
             let constant = matches!(node.op, Op::Const(..) | Op::Hyper(_) | Op::Step | Op::Size(_) | Op::Iota(_));
-            let forced = !constant
-                && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
-                    || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
-                    || !self.options.fusion
-                    || set.len() > WIDE);
-            self.stored[i] = forced || outputs.contains(&id) || (!constant && self.worth_storing(id, &users[i]));
+            let forced = matches!(node.op, Op::Part(_))
+                || !constant
+                    && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
+                        || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
+                        || !self.options.fusion
+                        || set.len() > WIDE);
+            if self.has_parts(id) {
+                continue;
+            }
+            let operand = users[i].iter().any(|u| self.has_parts(*u));
+            self.stored[i] =
+                forced || operand || outputs.contains(&id) || (!constant && self.worth_storing(id, &users[i]));
             if !self.stored[i] {
                 inline[i] = set;
             }
@@ -312,24 +318,33 @@ impl<'g> Context<'g> {
         outer * inner * below.max(1.0)
     }
 
-    fn choose_orders(&mut self) {
+    fn choose_orders(&mut self, given: &[Vec<Axis>]) {
         let reduced = self.reduced_axes();
         let tables = &self.graph.tables;
         let mut known: Vec<Vec<Axis>> = Vec::new();
+        known.extend(given.iter().cloned());
         known.extend(tables.params.iter().map(|p| p.ty.axes.clone()));
         known.extend(tables.states.iter().map(|s| s.ty.axes.clone()));
         known.extend(tables.inputs.iter().map(|i| i.ty.axes.clone()));
+        let places = self.loop_places();
         let mut orders = BTreeMap::new();
         for id in self.nodes() {
             let order = match &self.graph.node(id).op {
                 Op::Input(i) => tables.inputs[i.index()].ty.axes.clone(),
                 Op::Param(p) => tables.params[p.index()].ty.axes.clone(),
                 Op::State(s) => tables.states[s.index()].ty.axes.clone(),
+                Op::Arg(k, ..) => given[*k as usize].clone(),
                 _ if !self.stored[id.index()] => continue,
                 _ => {
                     let axes = &self.graph.ty(id).axes;
                     let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
-                    known.iter().find(same).cloned().unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]))
+                    let known = known.iter().find(same).cloned();
+                    let order = known.unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
+                    match places.get(&id) {
+                        // A loop sees one place of this axis at a time: each lies in one piece.
+                        Some(first) => first_axis(order, *first),
+                        None => order,
+                    }
                 }
             };
             orders.insert(id, order);
@@ -340,11 +355,35 @@ impl<'g> Context<'g> {
                 Output::State(s) => &tables.states[s.index()].ty.axes,
                 _ => continue,
             };
-            if !self.is_leaf(*id) {
+            if !self.is_leaf(*id) && !places.contains_key(id) {
                 orders.insert(*id, order.clone());
             }
         }
         self.orders = orders;
+    }
+
+    /// The axis of a loop that goes through a node place by place, or that keeps it of every step.
+    fn loop_places(&self) -> BTreeMap<NodeId, Axis> {
+        let mut places = BTreeMap::new();
+        for id in self.nodes() {
+            let node = self.graph.node(id);
+            match &node.op {
+                Op::Loop(body) => {
+                    for slice in &node.args[body.states..body.states + body.slices] {
+                        places.entry(*slice).or_insert(body.axis);
+                    }
+                }
+                Op::Part(k) => {
+                    if let Op::Loop(body) = &self.graph.node(node.args[0]).op
+                        && (body.states..body.steps_part()).contains(&(*k as usize))
+                    {
+                        places.insert(id, body.axis);
+                    }
+                }
+                _ => {}
+            }
+        }
+        places
     }
 
     /// The rows of data outermost, then open dims, axes that are reduced innermost.
@@ -444,6 +483,13 @@ fn op_name(op: &Op) -> String {
         Op::Read { .. } => "read".into(),
         Op::Fiber { .. } => "fiber".into(),
         Op::Random(..) => "random".into(),
+        Op::Part(_) => "part".into(),
         _ => "value".into(),
     }
+}
+
+/// The order with an axis moved to the front.
+fn first_axis(order: Vec<Axis>, first: Axis) -> Vec<Axis> {
+    let rest = order.into_iter().filter(|a| *a != first);
+    std::iter::once(first).chain(rest).collect()
 }

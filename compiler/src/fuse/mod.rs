@@ -9,18 +9,21 @@
 mod body;
 mod cluster;
 mod context;
+mod library;
 mod loops;
 mod place;
 mod prepare;
 mod product;
 mod refs;
 mod renames;
+mod repeat;
 #[cfg(test)]
 mod tests;
 mod traversal;
 
 use crate::graph::Graph;
 use crate::plan::Plan;
+use gannet_lang::program::Axis;
 
 /// What lowering is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +45,13 @@ impl Default for LowerOptions {
 /// # Panics
 /// On `Point`, `Grad`, `Custom` and `Stop`: differentiation removes them.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Plan {
+    lower_step(graph, options, &[])
+}
+
+/// The Plan of a graph; `given` are the storage orders of its `Arg`s, if it is the step of a loop.
+fn lower_step(graph: &Graph, options: &LowerOptions, given: &[Vec<Axis>]) -> Plan {
     let graph = prepare::prepare(graph);
-    let mut cx = context::Context::new(&graph, *options);
+    let mut cx = context::Context::new(&graph, *options, given);
     let mut clusters = cluster::Clusters::new(&mut cx);
     if options.fusion {
         clusters.merge(&cx);

@@ -223,6 +223,8 @@ impl Schedule<'_> {
             Kind::Traversal => vec![self.cx.traversal(cluster)],
             Kind::Partial(split) => vec![self.cx.partials(cluster, split)],
             Kind::Scatter => self.cx.scatter(cluster),
+            Kind::Parts(id) if matches!(self.cx.graph.node(id).op, Op::Loop(_)) => vec![self.cx.repeat(cluster, id)],
+            Kind::Parts(id) => vec![self.cx.library(cluster, id)],
             Kind::Product(id) => {
                 let kernel = self.cx.product(cluster, id);
                 let name = self.cx.name(id);
@@ -260,6 +262,14 @@ fn for_buffers(kernel: &mut Kernel, f: &mut impl FnMut(&mut BufferId)) {
             f(&mut c.b.buffer);
             c.c.iter_mut().for_each(|c| f(&mut c.buffer));
             c.epilogue.iter_mut().for_each(|e| in_body(&mut e.rows.body, f));
+        }
+        Kernel::Repeat(c) => {
+            c.operands.iter_mut().for_each(&mut *f);
+            c.results.iter_mut().flatten().for_each(f);
+        }
+        Kernel::Library(c) => {
+            c.operands.iter_mut().for_each(|o| f(&mut o.buffer));
+            c.results.iter_mut().flatten().for_each(|r| f(&mut r.buffer));
         }
     }
 }

@@ -43,9 +43,22 @@ pub(super) fn prepare(graph: &Graph) -> Graph {
     super::renames::push_renames(graph).rebuild(|new, _, node, args| match &node.op {
         Op::Map(Fun::Gt) => positive(new, args),
         Op::Contract(axes) => contract(new, axes, args),
+        Op::Library(_) | Op::Loop(_) => library(new, &node.op, args),
         Op::Fiber { red, at, over } if !over.is_empty() => fiber(new, *red, at, over, args),
         op => new.add(op.clone(), args.iter().copied()),
     })
+}
+
+/// A library kernel reads its operands from memory. A constant among them is stored as a node of its own, so that its
+/// other users still know it.
+fn library(g: &mut Graph, op: &Op, args: &[NodeId]) -> NodeId {
+    let constant = |op: &Op| matches!(op, Op::Const(..) | Op::Hyper(_) | Op::Step | Op::Size(_) | Op::Iota(_));
+    let mut operands = Vec::new();
+    for arg in args {
+        let plain = constant(&g.node(*arg).op);
+        operands.push(if plain { g.add(Op::Map(Fun::Max), [*arg, *arg]) } else { *arg });
+    }
+    g.add(op.clone(), operands)
 }
 
 /// `z > 0`, read off `max(z, 0)` where that is computed anyway: then `z` itself need not be kept.

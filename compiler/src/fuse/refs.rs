@@ -95,6 +95,11 @@ impl Walk<'_, '_> {
                 let inner = with(places, named.chain(over.iter().map(|a| (*a, None))));
                 node.args.iter().for_each(|a| self.visit(*a, if over.is_empty() { places } else { &inner }));
             }
+            // The kernel reads whole operands.
+            Op::Library(_) | Op::Loop(_) => node.args.iter().for_each(|a| {
+                let nowhere = self.cx.graph.ty(*a).axes.iter().map(|x| (*x, None)).collect();
+                self.visit(*a, &nowhere);
+            }),
             _ => node.args.iter().for_each(|a| self.visit(*a, places)),
         }
     }

@@ -10,6 +10,7 @@ use gannet_lang::program::{Axis, Fun};
 pub(super) fn passes(op: &Op, k: usize) -> bool {
     match op {
         Op::Custom { inputs } => (1..=*inputs as usize).contains(&k),
+        Op::Library(lib) => lib.fun.smooth(),
         Op::Stop => false,
         _ => true,
     }
@@ -19,6 +20,9 @@ impl Ctx<'_> {
     /// What the term of node `y`'s cotangent gives to each active operand.
     pub fn adjoint(&mut self, y: NodeId, t: &Term, active: &dyn Fn(NodeId) -> bool) -> Vec<(NodeId, Term)> {
         let node = self.g.node(y).clone();
+        if let Op::Part(_) = node.op {
+            return self.part_operands(y, t, active);
+        }
         let live = |k: usize| passes(&node.op, k) && active(node.args[k]);
         let operands: Vec<usize> = (0..node.args.len()).filter(|k| live(*k)).collect();
         let mut out = Vec::new();
@@ -26,7 +30,7 @@ impl Ctx<'_> {
             let x = node.args[k];
             let term = match &node.op {
                 Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Hyper(_) | Op::Step | Op::Const(..) => None,
-                Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop => None,
+                Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop | Op::Arg(..) => None,
                 Op::Point(_) => Some(t.clone()),
                 Op::Map(fun) => self.map_operand(y, *fun, &node.args, k, t),
                 Op::Reduce(red, axes) => self.reduce_operand(y, *red, axes, x, t),
@@ -37,6 +41,9 @@ impl Ctx<'_> {
                 Op::Fiber { red, .. } if k == 0 => self.fiber_operand(y, *red, t),
                 Op::Fiber { .. } => None,
                 Op::Custom { inputs } => Some(self.custom_input(y, *inputs as usize, k - 1, t)),
+                Op::Library(_) | Op::Loop(_) | Op::Part(_) => {
+                    unreachable!("parts give to the operands of what they are parts of")
+                }
                 Op::Grad { .. } | Op::Along(_) => unreachable!("inner gradients are expanded before outer ones"),
             };
             out.extend(term.map(|term| (x, term)));

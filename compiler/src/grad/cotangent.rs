@@ -26,17 +26,30 @@ pub(super) struct Term {
 pub(super) struct Scratch {
     next_ix: Vec<u32>,
     nonfinite: Vec<bool>,
+    /// What flows to the results of operations that have several.
+    pub parts: BTreeMap<NodeId, Vec<(usize, Term)>>,
+    /// Of each loop of tangents: the part that is the tangent of a part.
+    pub tangent_parts: BTreeMap<NodeId, BTreeMap<usize, usize>>,
 }
 
 impl Scratch {
     /// Fresh axes lie beyond all axes of the graph.
     pub fn beyond(graph: &Graph) -> Self {
-        let mut scratch = Scratch { next_ix: vec![0; graph.tables.dims.len()], nonfinite: Vec::new() };
-        for axis in graph.ids().flat_map(|id| graph.ty(id).axes.iter()) {
-            let next = &mut scratch.next_ix[axis.dim.index()];
-            *next = (*next).max(axis.ix + 1);
-        }
+        let mut scratch = Scratch { next_ix: vec![0; graph.tables.dims.len()], ..Scratch::default() };
+        scratch.step_beyond(graph);
         scratch
+    }
+
+    fn step_beyond(&mut self, graph: &Graph) {
+        for id in graph.ids() {
+            for axis in &graph.ty(id).axes {
+                let next = &mut self.next_ix[axis.dim.index()];
+                *next = (*next).max(axis.ix + 1);
+            }
+            if let Op::Loop(body) = &graph.node(id).op {
+                self.step_beyond(&body.graph);
+            }
+        }
     }
 }
 

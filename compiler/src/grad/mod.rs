@@ -15,10 +15,13 @@
 mod adjoint;
 mod cotangent;
 mod custom;
+mod library;
 mod partial;
 mod place;
 mod reads;
 mod relabel;
+mod repeat;
+mod repeat_along;
 mod tangent;
 
 pub use partial::{Partial, partial};
@@ -34,11 +37,25 @@ pub const DIFFERENTIATE: &str = "differentiate";
 
 /// The graph without `Grad`, `Along`, `Custom`, `Point` and `Stop`; see the module.
 pub fn differentiate(graph: &Graph) -> Graph {
-    let expanded = Expansion::new(graph).run();
-    expanded.rebuild(|new, _, node, args| match &node.op {
+    clear(&clear_bodies(&expand(graph)).trim_loops())
+}
+
+/// Gradients written as equations, inner ones first: a loop's step is a graph of its own.
+fn expand(graph: &Graph) -> Graph {
+    let inner = graph.map_bodies(&|g| Expansion::new(g).run());
+    Expansion::new(&inner).run()
+}
+
+/// Without what only differentiation looks at.
+fn clear(graph: &Graph) -> Graph {
+    graph.rebuild(|new, _, node, args| match &node.op {
         Op::Point(_) | Op::Stop | Op::Custom { .. } => args[0],
         op => new.remake(op, args),
     })
+}
+
+fn clear_bodies(graph: &Graph) -> Graph {
+    graph.map_bodies(&clear)
 }
 
 /// What is differentiated, and along which axes as independent copies.
@@ -122,14 +139,37 @@ impl<'g> Expansion<'g> {
 fn sweep(ctx: &mut Ctx<'_>, of: NodeId, shared: &[Axis], wrts: &[NodeId]) -> Swept {
     let own: Vec<Axis> = ctx.axes(of).iter().copied().filter(|a| !shared.contains(a)).collect();
     let copies: Vec<(Axis, Axis)> = own.iter().map(|a| (*a, ctx.fresh(a.dim))).collect();
-    let active = active(ctx.g, of, wrts);
+    let seed = Term { value: ctx.g.num(1.0), deltas: copies.clone(), live: None };
+    let found = flow(ctx, vec![(of, seed)], wrts);
+    Swept { copies, found }
+}
+
+/// What flows to each of `wrts`, given cotangents of some nodes.
+fn sweep_from(ctx: &mut Ctx<'_>, seeds: &[(NodeId, NodeId)], wrts: &[NodeId]) -> BTreeMap<NodeId, Vec<Term>> {
+    let seeds = seeds.iter().map(|(y, value)| (*y, Term { value: *value, deltas: vec![], live: None })).collect();
+    flow(ctx, seeds, wrts)
+}
+
+fn flow(ctx: &mut Ctx<'_>, seeds: Vec<(NodeId, Term)>, wrts: &[NodeId]) -> BTreeMap<NodeId, Vec<Term>> {
+    let most = seeds.iter().map(|s| s.0.index() + 1).max().unwrap_or(0);
+    let active = active_from(ctx.g, most, wrts);
     let mut found = BTreeMap::new();
     let mut open: BTreeMap<NodeId, Vec<Term>> = BTreeMap::new();
-    if active[of.index()] {
-        open.insert(of, vec![Term { value: ctx.g.num(1.0), deltas: copies.clone(), live: None }]);
+    for (y, seed) in seeds {
+        if active[y.index()] {
+            open.entry(y).or_default().push(seed);
+        }
     }
     while let Some((y, terms)) = open.pop_last() {
         let first = ctx.g.len();
+        if matches!(ctx.g.node(y).op, Op::Loop(_)) {
+            for (x, term) in ctx.loop_adjoint(y, &|id| active[id.index()]) {
+                if active[x.index()] {
+                    open.entry(x).or_default().push(term);
+                }
+            }
+            continue;
+        }
         let terms = ctx.merge(terms);
         for t in &terms {
             for (x, term) in ctx.adjoint(y, t, &|id| active[id.index()]) {
@@ -142,13 +182,13 @@ fn sweep(ctx: &mut Ctx<'_>, of: NodeId, shared: &[Axis], wrts: &[NodeId]) -> Swe
             found.insert(y, terms);
         }
     }
-    Swept { copies, found }
+    found
 }
 
-/// Which nodes up to `of` depend smoothly on one of `wrts`.
-fn active(g: &Graph, of: NodeId, wrts: &[NodeId]) -> Vec<bool> {
-    let mut active = vec![false; of.index() + 1];
-    for id in (0..=of.index()).map(NodeId::new) {
+/// Which of the first nodes depend smoothly on one of `wrts`.
+fn active_from(g: &Graph, count: usize, wrts: &[NodeId]) -> Vec<bool> {
+    let mut active = vec![false; count];
+    for id in (0..count).map(NodeId::new) {
         let node = g.node(id);
         let reached = |(k, a): (usize, &NodeId)| adjoint::passes(&node.op, k) && active[a.index()];
         active[id.index()] =

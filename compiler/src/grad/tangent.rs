@@ -9,7 +9,7 @@ use super::cotangent::{Ctx, Term};
 use super::partial::{Partial, partial};
 use super::{Swept, sweep};
 use crate::graph::{Args, Axes, AxisNames, NodeId, Op, Red, Subst};
-use gannet_lang::program::{Axis, Elem, Fun};
+use gannet_lang::program::{Axis, Elem, Fun, PointId};
 use std::collections::BTreeMap;
 
 /// The tangents found so far in one direction; `None`: it does not move.
@@ -76,18 +76,23 @@ impl Ctx<'_> {
 
     /// Does an axis of that name end in this node?
     fn binds(&self, id: NodeId, axis: Axis) -> bool {
-        match &self.g.node(id).op {
+        self.binds_in(self.g, id, axis)
+    }
+
+    fn binds_in(&self, g: &crate::graph::Graph, id: NodeId, axis: Axis) -> bool {
+        match &g.node(id).op {
             Op::Reduce(_, axes) | Op::Contract(axes) => axes.contains(&axis),
             Op::Read { at, .. } => at.iter().any(|n| n.0 == axis),
             Op::Fiber { at, over, .. } => over.contains(&axis) || at.iter().any(|n| n.0 == axis),
             // Its transposition sums over the axes of the hand-written cotangents.
-            Op::Custom { .. } => true,
+            Op::Custom { .. } | Op::Library(_) | Op::Part(_) => true,
+            Op::Loop(body) => body.axis == axis || body.graph.ids().any(|id| self.binds_in(&body.graph, id, axis)),
             _ => false,
         }
     }
 
     /// The tangent of `of`, computed from those of what it needs.
-    fn pushed(&mut self, of: NodeId, seeds: &[(NodeId, NodeId)], done: &mut Tangents) -> Option<NodeId> {
+    pub fn pushed(&mut self, of: NodeId, seeds: &[(NodeId, NodeId)], done: &mut Tangents) -> Option<NodeId> {
         for id in self.below(of) {
             if done.contains_key(&id) {
                 continue;
@@ -109,12 +114,21 @@ impl Ctx<'_> {
     fn tangent(&mut self, y: NodeId, done: &Tangents) -> Option<NodeId> {
         let node = self.g.node(y).clone();
         let moved: Vec<Option<NodeId>> = node.args.iter().map(|a| done.get(a).copied().flatten()).collect();
+        if let Op::Part(k) = node.op
+            && node.ty.elem == Elem::Real
+        {
+            return match (&self.g.node(node.args[0]).op, moved[0]) {
+                (Op::Library(_), _) => self.library_tangent(y, node.args[0], done),
+                (_, tangents) => self.part_tangent(tangents?, k as usize),
+            };
+        }
         if node.ty.elem != Elem::Real || moved.iter().all(Option::is_none) {
             return None;
         }
         match &node.op {
             Op::Input(_) | Op::Param(_) | Op::State(_) | Op::Hyper(_) | Op::Step | Op::Const(..) => None,
-            Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop => None,
+            Op::Size(_) | Op::Iota(_) | Op::Random(..) | Op::Stop | Op::Arg(..) => None,
+            Op::Loop(_) => Some(self.loop_tangent(y, &moved)),
             Op::Point(_) => moved[0],
             Op::Map(Fun::Select) => Some(self.selected(node.args[0], moved[1], moved[2])),
             Op::Map(fun) => self.mapped(y, *fun, &node.args, &moved),
@@ -123,6 +137,8 @@ impl Ctx<'_> {
             Op::Read { at, guarded } => self.read_tangent(at, *guarded, &node.args, &moved),
             Op::Fiber { red, at, over } => self.fiber_tangent(y, *red, (at, over), &node.args, moved[0]?),
             Op::Custom { inputs } => self.transposed(y, *inputs as usize, &node.args, &moved),
+            // Their parts have tangents.
+            Op::Library(_) | Op::Part(_) => None,
             Op::Grad { .. } | Op::Along(_) => unreachable!("inner derivatives are expanded before outer ones"),
         }
     }
@@ -250,9 +266,33 @@ impl Ctx<'_> {
             terms.push(self.contraction(&axes, &[dx, back]));
         }
         let meeting = self.summed(&terms)?;
+        self.by_cotangent(y, meeting, point)
+    }
+
+    /// The gradient by the cotangent of `y` of what is linear in it.
+    fn by_cotangent(&mut self, y: NodeId, meeting: NodeId, point: NodeId) -> Option<NodeId> {
         let Swept { found, copies } = sweep(self, meeting, &[], &[point]);
         let names: Vec<(Axis, Axis)> = self.axes(y).iter().map(|a| (*a, *a)).collect();
         let terms = found.get(&point).cloned()?;
         Some(self.gather(terms, &names, &copies))
+    }
+
+    /// A part of a library operation goes forward by the transposed adjoint, as a gradient by hand does.
+    fn library_tangent(&mut self, y: NodeId, whole: NodeId, done: &Tangents) -> Option<NodeId> {
+        let moved = |x: NodeId| done.get(&x).copied().flatten();
+        if self.g.node(whole).args.iter().all(|x| moved(*x).is_none()) {
+            return None;
+        }
+        // Any point will do that nothing else depends on: its value drops out.
+        let point = self.g.add(Op::Point(PointId(u32::MAX - y.0)), [y]);
+        let cotangent = Term { value: point, deltas: vec![], live: None };
+        let mut terms = Vec::new();
+        for (x, back) in self.part_operands(y, &cotangent, &|x| moved(x).is_some()) {
+            let axes = self.g.union(&[x, back.value]);
+            let dx = moved(x).expect("only what moves is asked for");
+            terms.push(self.contraction(&axes, &[dx, back.value]));
+        }
+        let meeting = self.summed(&terms)?;
+        self.by_cotangent(y, meeting, point)
     }
 }

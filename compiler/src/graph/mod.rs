@@ -1,6 +1,7 @@
 //! The Graph: pure equations over named axes, hash-consed.
 //! Law: operands have smaller ids than users; two nodes with the same operation and operands are one node.
 
+mod body;
 mod build_ops;
 mod op;
 pub mod random;
@@ -8,6 +9,7 @@ mod text;
 mod typing;
 mod verify;
 
+pub use body::{Body, LoopBuilder};
 pub use op::{At, Axes, AxisNames, Num, Op, Red, Subst};
 pub(crate) use text::FUNS;
 pub use text::{ParseError, output_label};

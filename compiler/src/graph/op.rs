@@ -2,7 +2,7 @@
 //! Law: an operation is pure, and says nothing of positions: axes have names.
 
 use gannet_lang::program::{
-    At as ProgramAt, Axis, DimId, Dist, Elem, Fun, HyperId, InputId, ParamId, PointId, SiteId, StateId,
+    At as ProgramAt, Axis, DimId, Dist, Elem, Fun, HyperId, InputId, Lib, ParamId, PointId, SiteId, StateId,
 };
 use smallvec::SmallVec;
 
@@ -161,6 +161,12 @@ pub enum Op {
         /// Axes of `x` (and of the index operands) that are reduced.
         over: Axes,
     },
+    /// A library operation along the axes that it names, see [`Lib`]. It may have several results: the node itself has
+    /// no value (its type is nominal), and each result is a [`Op::Part`] of it.
+    Library(Lib),
+    /// A result of the operand, a node that has several. Its type follows from the operand's operation and operands,
+    /// see [`super::Graph::part_type`].
+    Part(u32),
     /// The same value, at which a derivative is taken. Removed by differentiation.
     Point(PointId),
     /// Operands `of`, `wrt` (a `Param` or `Point`). See [`gannet_lang::program::Op::Grad`]. Removed by differentiation.
@@ -181,4 +187,8 @@ pub enum Op {
     },
     /// The same value, without a gradient. Removed after differentiation.
     Stop,
+    /// An operand of the loop whose body this graph is, as one step sees it: a leaf of bodies only.
+    Arg(u32, Elem, Axes),
+    /// A loop with states; its results are taken by `Part`. Operands: those of the body, see [`super::Body`].
+    Loop(std::sync::Arc<super::Body>),
 }

@@ -2,7 +2,7 @@
 //! Law: a node's type follows from its operation and its operands' types alone.
 
 use super::{At, Axes, AxisNames, Graph, NodeId, Op, Red, Subst, Type, sorted};
-use gannet_lang::program::{Axis, Elem, Fun, Ty};
+use gannet_lang::program::{Axis, Elem, Fun, Lib, Ty};
 use smallvec::SmallVec;
 
 /// `ensure!(condition, "message {}", ..)`: else returns the message as the error.
@@ -62,7 +62,11 @@ impl Graph {
             Op::Contract(axes) => self.type_of_contract(axes, args),
             Op::Read { at, guarded } => self.type_of_read(at, *guarded, args),
             Op::Fiber { red, at, over } => self.type_of_fiber(*red, at, over, args),
+            Op::Library(lib) => self.type_of_library(lib, args),
+            Op::Part(k) => self.part_type(args[0], *k),
             Op::Point(_) | Op::Stop | Op::Custom { .. } => Ok(self.ty(args[0]).clone()),
+            Op::Arg(_, elem, axes) => Ok(Type { elem: *elem, axes: sorted(axes.iter().copied()) }),
+            Op::Loop(body) => self.type_of_loop(body, args),
             Op::Grad { axes, shared: _ } => {
                 let own: Vec<Axis> = axes.iter().map(|n| n.0).collect();
                 ensure!(sorted(own.clone()) == self.ty(args[1]).axes, "{own:?} are not the axes of {}", args[1]);
@@ -79,7 +83,9 @@ impl Graph {
             Op::Contract(_) => (2, usize::MAX),
             Op::Read { guarded, .. } => (1 + usize::from(*guarded), usize::MAX),
             Op::Fiber { .. } => (1, usize::MAX),
-            Op::Reduce(..) | Op::Point(_) | Op::Stop => (1, 1),
+            Op::Reduce(..) | Op::Point(_) | Op::Stop | Op::Part(_) => (1, 1),
+            Op::Loop(body) => (body.states, usize::MAX),
+            Op::Library(lib) => (lib.fun.signature().operands.len(), lib.fun.signature().operands.len()),
             Op::Grad { .. } => (2, 2),
             Op::Along(names) => (1 + 2 * names.len(), 1 + 2 * names.len()),
             Op::Custom { inputs } => (2 + 2 * *inputs as usize, 2 + 2 * *inputs as usize),
@@ -87,6 +93,49 @@ impl Graph {
         };
         ensure!((least..=most).contains(&count), "it cannot have {count} operands");
         Ok(())
+    }
+
+    /// The operands have the types of the body's `Arg`s, slices the loop's axis besides. The node itself is a bundle
+    /// without a value of its own.
+    fn type_of_loop(&self, body: &super::Body, args: &[NodeId]) -> Typed {
+        for id in body.graph.ids() {
+            let Op::Arg(k, elem, axes) = &body.graph.node(id).op else { continue };
+            let x = *args.get(*k as usize).ok_or_else(|| format!("operand {k} is missing"))?;
+            let slice = (body.states..body.states + body.slices).contains(&(*k as usize));
+            let wanted = sorted(axes.iter().copied().chain(slice.then_some(body.axis)));
+            let kind = |e: Elem| if let Elem::Index(_) = e { Elem::Int } else { e };
+            let ty = self.ty(x);
+            let fits = ty.axes == wanted && kind(ty.elem) == kind(*elem);
+            ensure!(fits, "operand {k} is {ty:?}, the step takes {elem:?} over {wanted:?}");
+        }
+        Ok(scalar(Elem::Real))
+    }
+
+    /// The node itself has no value; its type is that of a real number, so that what depends on it counts as smooth.
+    fn type_of_library(&self, lib: &Lib, args: &[NodeId]) -> Typed {
+        let axes: Vec<&[Axis]> = args.iter().map(|a| &self.ty(*a).axes[..]).collect();
+        lib.check(&axes)?;
+        ensure!(args.iter().all(|a| self.ty(*a).elem == Elem::Real), "its operands are real");
+        let fits = !lib.fun.signature().square || lib.is_square(&self.tables.dims);
+        ensure!(fits, "rows and columns differ in number");
+        Ok(scalar(Elem::Real))
+    }
+
+    /// The type of result `k` of a node that has several.
+    ///
+    /// # Errors
+    /// A text, if the node has no such result.
+    pub fn part_type(&self, node: NodeId, k: u32) -> Result<Type, String> {
+        let node = self.node(node);
+        match &node.op {
+            Op::Library(lib) => {
+                let axes: Vec<&[Axis]> = node.args.iter().map(|a| &self.ty(*a).axes[..]).collect();
+                let (elem, axes) = lib.part(k as usize, &axes)?;
+                Ok(Type { elem, axes: axes.into_iter().collect() })
+            }
+            Op::Loop(body) => body.part_type(k as usize),
+            op => Err(format!("{op:?} has no parts")),
+        }
     }
 
     fn type_of_along(&self, names: &[AxisNames], args: &[NodeId]) -> Typed {

@@ -67,7 +67,11 @@ impl Graph {
             }
             Op::Grad { axes, shared } => {
                 ensure!(axes.is_sorted_by(|x, y| x.0 < y.0), "its axes are sorted");
-                ensure!(matches!(self.node(args[1]).op, Op::Param(_) | Op::Point(_)), "{} is no point", args[1]);
+                ensure!(
+                    matches!(self.node(args[1]).op, Op::Param(_) | Op::Point(_) | Op::Arg(..)),
+                    "{} is no point",
+                    args[1]
+                );
                 check_set(shared, false)
             }
             Op::Along(names) => {
@@ -83,6 +87,7 @@ impl Graph {
                 ensure!(points.iter().all(point), "its inputs and cotangent are points");
                 Ok(())
             }
+            Op::Loop(body) => body.graph.verify(),
             _ => Ok(()),
         }
     }
@@ -98,8 +103,11 @@ impl Graph {
         };
         match op {
             Op::Iota(axis) => vec![*axis],
+            Op::Loop(body) => vec![body.axis],
+            Op::Arg(_, _, axes) => axes.to_vec(),
             Op::Random(_, _, axes) | Op::Reduce(_, axes) | Op::Contract(axes) => axes.to_vec(),
             Op::Read { at, .. } => places(at),
+            Op::Library(lib) => lib.groups.concat(),
             Op::Fiber { at, over, .. } => places(at).into_iter().chain(over.iter().copied()).collect(),
             Op::Grad { axes, shared } => axes.iter().flat_map(|n| [n.0, n.1]).chain(shared.iter().copied()).collect(),
             Op::Along(names) => names.iter().flatten().flat_map(|n| [n.0, n.1]).collect(),

@@ -50,6 +50,14 @@ impl Kernel {
                 all.extend(c.c.iter().map(|c| c.buffer));
                 c.epilogue.iter().for_each(|e| in_body(&e.rows.body, &mut all));
             }
+            Kernel::Repeat(c) => {
+                all.extend(c.operands.iter().copied());
+                all.extend(c.results.iter().flatten().copied());
+            }
+            Kernel::Library(c) => {
+                all.extend(c.operands.iter().map(|o| o.buffer));
+                all.extend(c.results.iter().flatten().map(|r| r.buffer));
+            }
         }
         all
     }

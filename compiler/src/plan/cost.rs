@@ -27,6 +27,12 @@ impl Kernel {
                 let epilogue = c.epilogue.as_ref().map_or(0.0, |e| in_loop(&e.rows, sizes, &mut read, &mut written));
                 2.0 * product + epilogue
             }
+            Kernel::Repeat(c) => return c.estimate(sizes),
+            Kernel::Library(c) => {
+                read.extend(c.operands.iter().map(|o| o.buffer));
+                written.extend(c.results.iter().flatten().map(|r| r.buffer));
+                c.flops(sizes)
+            }
         };
         let bytes = |set: &BTreeSet<BufferId>| set.iter().map(|b| plan.bytes(*b, sizes) as f64).sum::<f64>();
         Estimate { flops, bytes: bytes(&read) + bytes(&written) }

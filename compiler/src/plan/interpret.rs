@@ -2,11 +2,11 @@
 //! Law: kernels, loops and statements are executed as they stand; lanes and threads change nothing.
 
 use super::{
-    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, Loop, Plan, Range, Stmt,
-    ValueId,
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, Plan,
+    Range, Repeat, Stmt, Strided, ValueId,
 };
 use crate::graph::{Red, neutral};
-use gannet_lang::program::{Dist, Fun, SiteId};
+use gannet_lang::program::{Axis, Dist, Fun, LoopTest, SiteId};
 
 /// What a plan runs on: values of leaves in storage order, by their ids.
 pub struct Leaves<'a> {
@@ -18,12 +18,30 @@ pub struct Leaves<'a> {
     pub params: Vec<Vec<f64>>,
     /// States.
     pub states: Vec<Vec<f64>>,
+    /// Operands of the step of a loop.
+    pub args: Vec<Vec<f64>>,
     /// Hyperparameters.
     pub hypers: Vec<f64>,
     /// The step, from 1.
     pub step: f64,
     /// The draw of an entry.
     pub draw: &'a dyn Fn(Dist, SiteId, u64) -> f64,
+}
+
+impl Leaves<'_> {
+    /// The same without what only some plans have.
+    fn copied(&self) -> Self {
+        Leaves {
+            sizes: self.sizes.clone(),
+            inputs: vec![],
+            params: vec![],
+            states: vec![],
+            args: vec![],
+            hypers: self.hypers.clone(),
+            step: self.step,
+            draw: self.draw,
+        }
+    }
 }
 
 /// Runs a plan; returns the contents of all buffers after the last kernel.
@@ -38,6 +56,7 @@ pub fn run(plan: &Plan, leaves: &Leaves) -> Vec<Vec<f64>> {
             Home::Input(i) => &leaves.inputs[i.index()],
             Home::Param(p) => &leaves.params[p.index()],
             Home::State(s) => &leaves.states[s.index()],
+            Home::Arg(k) => &leaves.args[k as usize],
             // Nothing may be read before it is written: NaN would show it.
             Home::Result | Home::Temp => return vec![f64::NAN; entries],
         };
@@ -52,6 +71,8 @@ pub fn run(plan: &Plan, leaves: &Leaves) -> Vec<Vec<f64>> {
                 run.one_loop(&t.outer, &mut frame);
             }
             Kernel::Contraction(c) => run.contraction(c),
+            Kernel::Library(c) => run.library(c),
+            Kernel::Repeat(c) => run.repeat(c),
         }
     }
     run.buffers
@@ -183,6 +204,110 @@ impl Run<'_> {
                     frame.counters[e.rows.id.index()] = row as i64;
                     self.row(&e.rows.body, e.columns, &tiles, &mut frame);
                 }
+            }
+        }
+    }
+
+    /// A loop, one step after the other, each on copies of its operands.
+    fn repeat(&mut self, c: &Repeat) {
+        let count = c.count.eval(&self.leaves.sizes) as usize;
+        let axes = |plan: &Plan, b: BufferId| plan.buffer(b).axes.clone();
+        let mut args: Vec<Vec<f64>> = c.operands.iter().map(|b| self.buffers[b.index()].clone()).collect();
+        let mut steps = 0;
+        let mut places: Vec<usize> = (0..count).collect();
+        if c.reverse {
+            places.reverse();
+        }
+        for k in c.states..c.states + c.kept() {
+            let results = c.results[k].iter();
+            results.for_each(|b| self.buffers[b.index()].fill(0.0));
+        }
+        for place in places {
+            for k in c.states..c.states + c.slices {
+                let from = axes(self.plan, c.operands[k]);
+                args[k] = self.slice(&self.buffers[c.operands[k].index()], &from, c.axis, place);
+            }
+            let leaves = Leaves { args: args.clone(), draw: self.leaves.draw, ..self.leaves.copied() };
+            let out = run(&c.step, &leaves);
+            let go_on = c.condition().is_none_or(|b| out[b.index()][0] != 0.0);
+            if c.test == Some(LoopTest::Before) && !go_on {
+                break;
+            }
+            for k in c.states..c.states + c.kept() {
+                let Some(target) = c.results[k] else { continue };
+                let to = axes(self.plan, target)[1..].to_vec();
+                let entries = self.ordered(&out[c.output(k).index()], &axes(&c.step, c.output(k)), &to);
+                let at = place * entries.len();
+                self.buffers[target.index()][at..at + entries.len()].copy_from_slice(&entries);
+            }
+            for (k, arg) in args.iter_mut().enumerate().take(c.states) {
+                let b = c.output(k);
+                *arg = self.ordered(&out[b.index()], &axes(&c.step, b), &axes(self.plan, c.operands[k]));
+            }
+            steps += 1;
+            if !go_on {
+                break;
+            }
+        }
+        for (k, arg) in args.iter().enumerate().take(c.states) {
+            if let Some(target) = c.results[k] {
+                let entries = self.ordered(arg, &axes(self.plan, c.operands[k]), &axes(self.plan, target));
+                self.buffers[target.index()] = entries;
+            }
+        }
+        if let Some(target) = c.results.last().copied().flatten() {
+            self.buffers[target.index()][0] = steps as f64;
+        }
+    }
+
+    /// Entries in another order of axes.
+    fn ordered(&self, entries: &[f64], from: &[Axis], to: &[Axis]) -> Vec<f64> {
+        let size = |a: &Axis| self.leaves.sizes[a.dim.index()] as usize;
+        let count: usize = to.iter().map(size).product();
+        let mut out = Vec::with_capacity(count);
+        for n in 0..count {
+            let mut rest = n;
+            let mut places: Vec<(Axis, usize)> = Vec::new();
+            for a in to.iter().rev() {
+                places.push((*a, rest % size(a)));
+                rest /= size(a);
+            }
+            let place = |a: &Axis| places.iter().find(|p| p.0 == *a).expect("the same axes").1;
+            out.push(entries[from.iter().fold(0, |at, a| at * size(a) + place(a))]);
+        }
+        out
+    }
+
+    /// The entries at one place of an axis.
+    fn slice(&self, entries: &[f64], axes: &[Axis], axis: Axis, place: usize) -> Vec<f64> {
+        let rest: Vec<Axis> = axes.iter().copied().filter(|a| *a != axis).collect();
+        let first: Vec<Axis> = std::iter::once(axis).chain(rest).collect();
+        let moved = self.ordered(entries, axes, &first);
+        let each = moved.len() / (self.leaves.sizes[axis.dim.index()] as usize).max(1);
+        moved[place * each..(place + 1) * each].to_vec()
+    }
+
+    fn library(&mut self, c: &LibraryCall) {
+        let sizes = &self.leaves.sizes;
+        let signature = c.fun.signature();
+        let groups = c.group_sizes(sizes);
+        let members = c.batch.iter().map(|e| e.eval(sizes)).product::<i64>() as usize;
+        for member in 0..members {
+            let places = |s: &Strided, own: &[usize]| -> Vec<usize> {
+                let start = c.batch_offsets(s, sizes)[member];
+                c.entry_offsets(s, own, sizes).into_iter().map(|e| (start + e) as usize).collect()
+            };
+            let operand = |(o, own): (&Strided, &&[usize])| -> Vec<f64> {
+                places(o, own).into_iter().map(|at| self.buffers[o.buffer.index()][at]).collect()
+            };
+            let operands: Vec<Vec<f64>> = c.operands.iter().zip(signature.operands).map(operand).collect();
+            let operands: Vec<&[f64]> = operands.iter().map(Vec::as_slice).collect();
+            let parts = crate::library::eval(c.fun, &groups, &operands).unwrap_or_else(|e| panic!("{}: {e}", c.name));
+            for ((result, rule), part) in c.results.iter().zip(signature.parts).zip(parts) {
+                let Some(result) = result else { continue };
+                let places = places(result, rule.groups);
+                let buffer = &mut self.buffers[result.buffer.index()];
+                places.into_iter().zip(part).for_each(|(at, x)| buffer[at] = x);
             }
         }
     }

@@ -1,18 +1,23 @@
 //! The Plan: kernels, buffers and their order. Every choice is made here; the emitters make none.
 //! Law: kernels run one after the other in the order listed; a buffer is read only after what writes it.
 //!
-//! There are two kinds of kernels. A [`Traversal`] is a loop nest with a fused body of scalar instructions; its
+//! There are two templates of kernels. A [`Traversal`] is a loop nest with a fused body of scalar instructions; its
 //! outermost loop may be split over threads at any place. A [`Contraction`] is a sum of products of two operands with an
 //! optional epilogue, a body run on finished tiles. Bodies are the same small loop language, [`Stmt`] and [`Inst`].
+//! Everything else is a [`LibraryCall`], or a [`Repeat`] of the plan of a loop's step.
 
 pub mod arena;
 mod cost;
 pub mod interpret;
+mod library;
+mod repeat;
 mod text;
 mod verify;
 
 pub use arena::{Arrangement, arrange};
 pub use cost::Estimate;
+pub use library::{LibraryCall, Strided};
+pub use repeat::Repeat;
 pub(crate) use verify::overwrites_early;
 
 use crate::graph::{Red, Tables};
@@ -93,6 +98,8 @@ pub enum Home {
     Param(ParamId),
     /// A state's memory, likewise.
     State(StateId),
+    /// An operand of the loop whose step this is, given by the loop.
+    Arg(u32),
     /// A result that the caller reads after the run.
     Result,
     /// Scratch in the arena, live from its first write to its last read.
@@ -344,6 +351,10 @@ pub enum Kernel {
     Traversal(Traversal),
     /// A sum of products.
     Contraction(Contraction),
+    /// An operation of the library.
+    Library(Box<LibraryCall>),
+    /// A loop with states.
+    Repeat(Box<Repeat>),
 }
 
 /// What runs: kernels over buffers.

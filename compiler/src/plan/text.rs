@@ -2,8 +2,8 @@
 //! Law: the same plan prints the same text.
 
 use super::{
-    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, Loop, Mode, Plan, Range, Scope,
-    Stmt,
+    Acc, Access, Address, BufferId, Contraction, Extent, Home, Index, Inst, Kernel, LibraryCall, Loop, Mode, Plan,
+    Range, Repeat, Scope, Stmt, Strided,
 };
 use gannet_lang::program::Axis;
 use std::fmt::{Display, Formatter, Result, Write};
@@ -19,6 +19,7 @@ impl Display for Plan {
                 Home::Input(i) => format!("input {i}"),
                 Home::Param(p) => format!("param {p}"),
                 Home::State(s) => format!("state {s}"),
+                Home::Arg(k) => format!("arg {k}"),
                 Home::Result => "result".into(),
                 Home::Temp => "temp".into(),
             };
@@ -79,7 +80,47 @@ impl Text<'_> {
                 writeln!(f, "kernel {i} contraction \"{}\": {numbers}", c.name)?;
                 self.contraction(f, c)
             }
+            Kernel::Repeat(c) => {
+                writeln!(f, "kernel {i} loop \"{}\": {numbers}", c.name)?;
+                self.repeat(f, c)
+            }
+            Kernel::Library(c) => {
+                writeln!(f, "kernel {i} library {} \"{}\": {numbers}", c.fun.signature().name, c.name)?;
+                self.library(f, c)
+            }
         }
+    }
+
+    fn repeat(&self, f: &mut Formatter<'_>, c: &Repeat) -> Result {
+        let way = if c.reverse { " reverse" } else { "" };
+        let test = c.test.map(|t| format!(", test {t:?}").to_lowercase()).unwrap_or_default();
+        let operands: Vec<String> = c.operands.iter().map(ToString::to_string).collect();
+        let results: Vec<String> = c.results.iter().map(|r| r.map_or("-".into(), |b| b.to_string())).collect();
+        writeln!(
+            f,
+            "  over {} in {}{way}{test}, {} states, {} slices: {} -> {}",
+            self.axis(c.axis),
+            c.count.text(self.plan),
+            c.states,
+            c.slices,
+            operands.join(" "),
+            results.join(" ")
+        )?;
+        c.step.to_string().lines().try_for_each(|line| writeln!(f, "  | {line}"))
+    }
+
+    fn library(&self, f: &mut Formatter<'_>, c: &LibraryCall) -> Result {
+        let groups: Vec<String> = c.groups.iter().map(|g| format!("[{}]", self.extents(g))).collect();
+        writeln!(f, "  batch [{}] groups {}", self.extents(&c.batch), groups.join(" "))?;
+        let strided = |s: &Strided| {
+            let own: Vec<String> = s.own.iter().map(|g| self.extents(g)).collect();
+            format!("{} [{}; {}]", s.buffer, self.extents(&s.batch), own.join("; "))
+        };
+        c.operands.iter().try_for_each(|o| writeln!(f, "  of {}", strided(o)))?;
+        let parts = c.results.iter().zip(c.fun.signature().parts);
+        parts
+            .filter_map(|(r, p)| Some((r.as_ref()?, p)))
+            .try_for_each(|(r, p)| writeln!(f, "  {} {}", p.name, strided(r)))
     }
 
     fn contraction(&self, f: &mut Formatter<'_>, c: &Contraction) -> Result {

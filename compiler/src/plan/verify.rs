@@ -1,13 +1,15 @@
 //! The laws of a Plan, checked.
 //! Law: what passes here defines every value once before its use and reads no buffer before it is written.
 
-use super::{Address, BufferId, Home, Index, Inst, Kernel, Loop, LoopId, Plan, Range, Scope, Stmt, ValueId};
+use super::{
+    Address, BufferId, Home, Index, Inst, Kernel, LibraryCall, Loop, LoopId, Plan, Range, Scope, Stmt, Strided, ValueId,
+};
 use std::collections::BTreeSet;
 
 impl Plan {
     /// Checks all laws of this level; the text says what is wrong.
     pub fn verify(&self) -> Result<(), String> {
-        let given = |home: &Home| matches!(home, Home::Input(_) | Home::Param(_) | Home::State(_));
+        let given = |home: &Home| matches!(home, Home::Input(_) | Home::Param(_) | Home::State(_) | Home::Arg(_));
         let mut written: BTreeSet<BufferId> =
             (0..self.buffers.len()).map(BufferId::new).filter(|b| given(&self.buffer(*b).home)).collect();
         for (i, kernel) in self.kernels.iter().enumerate() {
@@ -23,7 +25,7 @@ impl Plan {
             check.kernel(kernel).map_err(|e| format!("kernel {i} ({}): {e}", kernel.name()))?;
             let stores = check.stores;
             for b in &stores {
-                if matches!(self.buffer(*b).home, Home::Input(_)) {
+                if matches!(self.buffer(*b).home, Home::Input(_) | Home::Arg(_)) {
                     return Err(format!("kernel {i} writes the input {b}"));
                 }
                 if matches!(self.buffer(*b).home, Home::Param(_) | Home::State(_)) && overwrites_early(kernel, *b) {
@@ -43,6 +45,8 @@ impl Kernel {
         match self {
             Kernel::Traversal(t) => &t.name,
             Kernel::Contraction(c) => &c.name,
+            Kernel::Library(c) => &c.name,
+            Kernel::Repeat(c) => &c.name,
         }
     }
 }
@@ -94,7 +98,39 @@ impl<'a> Check<'a> {
                     _ => Err("a contraction has either a result or an epilogue".into()),
                 }
             }
+            Kernel::Library(c) => self.library(c),
+            Kernel::Repeat(c) => {
+                c.operands.iter().try_for_each(|b| self.read(*b))?;
+                self.stores.extend(c.results.iter().flatten().copied());
+                c.step.verify()
+            }
         }
+    }
+
+    fn library(&mut self, c: &LibraryCall) -> Result<(), String> {
+        let signature = c.fun.signature();
+        let fits = |s: &Strided, groups: &[usize]| {
+            let own =
+                s.own.len() == groups.len() && groups.iter().zip(&s.own).all(|(g, o)| o.len() == c.groups[*g].len());
+            if own && s.batch.len() == c.batch.len() {
+                Ok(())
+            } else {
+                Err(format!("the strides in {} do not fit", s.buffer))
+            }
+        };
+        if c.operands.len() != signature.operands.len() || c.results.len() != signature.parts.len() {
+            return Err(format!("`{}` has other operands or parts", signature.name));
+        }
+        for (operand, groups) in c.operands.iter().zip(signature.operands) {
+            self.read(operand.buffer)?;
+            fits(operand, groups)?;
+        }
+        for (result, part) in c.results.iter().zip(signature.parts) {
+            let Some(result) = result else { continue };
+            fits(result, part.groups)?;
+            self.stores.insert(result.buffer);
+        }
+        Ok(())
     }
 
     fn read(&self, b: BufferId) -> Result<(), String> {
@@ -195,6 +231,14 @@ pub(crate) fn overwrites_early(kernel: &Kernel, buffer: BufferId) -> bool {
     let (outer, operands) = match kernel {
         Kernel::Traversal(t) => (Some(&t.outer), false),
         Kernel::Contraction(c) => (c.epilogue.as_ref().map(|e| &e.rows), c.a.buffer == buffer || c.b.buffer == buffer),
+        // Members of a batch may lie across each other.
+        Kernel::Repeat(c) => {
+            return c.results.contains(&Some(buffer)) && c.operands.contains(&buffer);
+        }
+        Kernel::Library(c) => {
+            let writes = c.results.iter().flatten().any(|r| r.buffer == buffer);
+            return writes && c.operands.iter().any(|o| o.buffer == buffer);
+        }
     };
     let mut events = Vec::new();
     if let Some(outer) = outer {

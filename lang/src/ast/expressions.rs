@@ -175,8 +175,10 @@ pub struct LoopExpr {
     pub over: Option<(Ident, Expr)>,
     /// `iterate 20`: the count.
     pub count: Option<Expr>,
-    /// `while cond` (continue) or `until cond` (negated by the parser with `not`).
+    /// `while cond` (looked at before each step) or `until cond` (looked at after it).
     pub condition: Option<Expr>,
+    /// Is the condition the one to stop?
+    pub until: bool,
     /// `max 30`.
     pub max: Option<Expr>,
     /// `from h = 0, c = 0`.

@@ -1,5 +1,6 @@
 //! Built-in functions: scalar functions by name, their folding on numbers, and the few others.
 
+use super::library::{ALONG, MATRIX, is_library};
 use super::value::{Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::Arg;
@@ -53,15 +54,13 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat"];
 
 /// Names of the language that this version does not compile yet.
-pub const LATER: &[&str] = &[
-    "unflat", "sort", "argsort", "rank", "top", "quantile", "cumsum", "cumprod", "solve", "cholesky", "qr", "svd",
-    "eigh", "inv", "pinv", "logdet", "expm", "cg", "fft", "assign", "conv", "pool", "reverse",
-];
+pub const LATER: &[&str] = &["unflat", "cg", "reverse"];
 
 /// The built-in of that name.
 pub fn builtin(name: &str) -> Option<&'static str> {
     let names = SCALAR.iter().map(|s| s.0).chain(REDUCTIONS.iter().map(|r| r.0)).chain(OTHERS.iter().copied());
-    names.chain(LATER.iter().copied()).find(|n| *n == name)
+    let library = ALONG.iter().chain(MATRIX).copied();
+    names.chain(library).chain(LATER.iter().copied()).find(|n| *n == name)
 }
 
 /// The reduction of that name.
@@ -166,6 +165,9 @@ impl Elab<'_> {
     pub fn call_builtin(&mut self, name: &'static str, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         if let Some(named) = args.iter().find_map(|a| a.name.as_ref()) {
             return fail(Diagnostic::error(Code::G0301, named.span, format!("`{name}` takes no named arguments")));
+        }
+        if is_library(name) {
+            return self.library_call(name, &[], args, span, scope);
         }
         let mut values = Vec::new();
         for arg in args {

@@ -1,6 +1,7 @@
 //! Calls: of functions, axis functions, nets, rules, objectives and runs.
 
 use super::builtin::builtin;
+use super::library::is_library;
 use super::value::{Closure, Instance, Net, Rule, Scope, Tensor, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, Ident, IndexItem, ParamDecl};
@@ -21,12 +22,17 @@ impl Elab<'_> {
                 match name.as_str() {
                     "grad" => return self.gradient(items, args, span, scope),
                     "along" => return self.along(items, args, span, scope),
-                    "sort" | "argsort" | "rank" | "top" | "quantile" | "cumsum" | "cumprod" => {
-                        return self.later(span, &format!("`{name}`"));
-                    }
                     "concat" => return self.concat_call(items, args, span, scope),
                     _ => {}
                 }
+            }
+            if let Value::Builtin(known) = self.eval(base, scope)?
+                && is_library(known)
+            {
+                return match guard {
+                    None => self.library_call(known, items, args, span, scope),
+                    Some(g) => self.later(g.span, "a guard of a library operation"),
+                };
             }
             if let Value::Fn(decl) = self.eval(base, scope)? {
                 return self.axis_function(&decl, items, guard.as_ref(), args, span, scope);
@@ -344,6 +350,9 @@ impl Elab<'_> {
         let v = self.eval(base, scope)?;
         if let Some(end) = self.edge_field(&v, field, span) {
             return end;
+        }
+        if let Some(found) = self.loop_field(&v, &field.name) {
+            return Ok(found);
         }
         match v {
             Value::Tensor(t) if field.name == "T" => {

@@ -87,9 +87,21 @@ impl Elab<'_> {
             "gumbel" => (Dist::Gumbel, 0),
             "exponential" => (Dist::Exponential, 0),
             "bernoulli" => (Dist::Uniform, 1),
-            "categorical" | "permutation" => return self.later(span, &format!("the distribution `{name}`")),
+            "categorical" => return self.categorical(args, axes, site, span),
+            "permutation" => return self.permutation(args, axes, site, span),
             _ => {
-                let known = ["normal", "uniform", "bernoulli", "rademacher", "gumbel", "exponential", "glorot", "he"];
+                let known = [
+                    "normal",
+                    "uniform",
+                    "bernoulli",
+                    "rademacher",
+                    "gumbel",
+                    "exponential",
+                    "categorical",
+                    "permutation",
+                    "glorot",
+                    "he",
+                ];
                 let d = Diagnostic::error(Code::G0101, span, format!("unknown distribution `{name}`"));
                 return fail(match super::near(name, known.iter().map(ToString::to_string)) {
                     Some(n) => d.hint(format!("did you mean `{n}`?")),
@@ -124,6 +136,46 @@ impl Elab<'_> {
             _ => return fail(Diagnostic::error(Code::G0301, span, format!("`{name}` takes 0 or {most} arguments"))),
         };
         self.tensor(&v, span)
+    }
+
+    /// An index of the last dim of the probabilities `p` (they need not add up to 1), or of a dim with equal ones: the
+    /// largest of their logarithms with Gumbel noise.
+    fn categorical(&mut self, args: &[Value], axes: &[Axis], site: SiteId, span: Span) -> Check<Tensor> {
+        let [p] = args else {
+            let d = Diagnostic::error(Code::G0301, span, "`categorical` takes the probabilities, or a dim");
+            return fail(d.hint("`k ~ categorical(softmax[class](logits))` or `k ~ categorical[batch](class)`"));
+        };
+        let p = match p {
+            Value::Tensor(p) if !p.axes.is_empty() => p.clone(),
+            other => {
+                let dim = self.index_dim(other, span)?;
+                let axis = self.fresh_axis(dim, axes);
+                let one = self.constant(1.0, Elem::Real, span);
+                Tensor { id: self.spread(one.id, &[axis], span), axes: vec![axis] }
+            }
+        };
+        let (class, leading) = p.axes.split_last().expect("it has a dim");
+        // A dim that is drawn over and that the probabilities have is one and the same.
+        let twin = |a: &Axis| leading.iter().copied().find(|b| b.dim == a.dim).unwrap_or(*a);
+        let mut all: Vec<Axis> = axes.iter().map(twin).collect();
+        all.extend(leading.iter().copied().filter(|a| !all.contains(a)).collect::<Vec<_>>());
+        let positions = all.clone();
+        all.push(*class);
+        let noise = self.draw(Dist::Gumbel, site, &all, span);
+        let log = self.map1(Fun::Log, &p, span);
+        let noisy = self.map_aligned(Fun::Add, &[noise, log], all, span);
+        let drawn = self.reduce(crate::program::Red::ArgMax, &noisy, &[*class], None, span);
+        Ok(Tensor { id: drawn.id, axes: positions })
+    }
+
+    /// A random order of the last dim: the order of uniform numbers.
+    fn permutation(&mut self, args: &[Value], axes: &[Axis], site: SiteId, span: Span) -> Check<Tensor> {
+        let (Some(last), []) = (axes.last(), args) else {
+            let d = Diagnostic::error(Code::G0301, span, "`permutation` needs the dim whose order is drawn");
+            return fail(d.hint("`p ~ permutation[item]`"));
+        };
+        let keys = self.draw(Dist::Uniform, site, axes, span);
+        self.order_along(&keys, *last, span)
     }
 
     /// `z ~ normal[batch, latent]`, `z ~ normal like w`.

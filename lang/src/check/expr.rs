@@ -94,7 +94,7 @@ impl Elab<'_> {
                 self.stack(&values?, &spans, e.span)
             }
             ExprKind::With(base, pairs) => self.with(base, pairs, e.span, scope),
-            ExprKind::Loop(_) => self.later(e.span, "`scan`, `fix` and `iterate`"),
+            ExprKind::Loop(l) => self.repeat(l, e.span, scope),
             ExprKind::Columns(..) | ExprKind::Column(_) | ExprKind::FileRef(_) => fail(
                 Diagnostic::error(Code::G0301, e.span, "columns and files are read in `data` blocks only")
                     .hint("declare a field: `data name from \"file.csv\" { x: real = column 0 }`"),
@@ -250,7 +250,7 @@ impl Elab<'_> {
     }
 
     /// A value as it may be used here: its positional axes kept apart from active index variables.
-    fn settled(&mut self, v: Value, span: Span) -> Value {
+    pub fn settled(&mut self, v: Value, span: Span) -> Value {
         match v {
             Value::Tensor(t) if t.axes.iter().any(|a| self.active.contains(a)) => {
                 Value::Tensor(self.clear_of_active(&t, span))
@@ -279,6 +279,9 @@ impl Elab<'_> {
         let (x, y) = (self.eval(a, scope)?, self.eval(b, scope)?);
         if op == BinaryOp::MatMul {
             let (s, t) = (self.tensor(&x, a.span)?, self.tensor(&y, b.span)?);
+            if let Some(guess) = self.guessed_matmul(&s, &t, span) {
+                return Ok(Value::Tensor(guess));
+            }
             return self.matmul(&s, &t, (a.span, b.span), span).map(Value::Tensor);
         }
         let fun = match op {

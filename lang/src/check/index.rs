@@ -102,6 +102,9 @@ impl Elab<'_> {
     ) -> Check<Tensor> {
         let rest = items.iter().position(|i| matches!(i, IndexItem::Rest(_)));
         let given = items.len() - usize::from(rest.is_some());
+        if self.lenient && t.axes.is_empty() {
+            return Ok(t.clone());
+        }
         if given > t.axes.len() {
             let message = format!(
                 "{given} indices, but `{}` has {} dim{}",
@@ -254,6 +257,11 @@ impl Elab<'_> {
             ExprKind::Binary(BinaryOp::Mul, a, b) => match (self.affine(a, scope)?, self.affine(b, scope)?) {
                 (Some(a), Some(b)) if a.terms.is_empty() => Some(b.times(a.offset)),
                 (Some(a), Some(b)) if b.terms.is_empty() => Some(a.times(b.offset)),
+                _ => None,
+            },
+            // Sizes that are known now: `(height - 1) div 2`.
+            ExprKind::Binary(BinaryOp::IntDiv | BinaryOp::Mod, ..) => match self.eval(e, scope)? {
+                Value::Num(n) if n.fract() == 0.0 => Some(Affine { terms: vec![], offset: n as i64 }),
                 _ => None,
             },
             _ => None,

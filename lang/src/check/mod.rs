@@ -17,14 +17,17 @@ mod index;
 mod inputs;
 mod items;
 mod known;
+mod library;
 mod names;
 mod net;
 mod point;
 mod program;
 mod reduce;
+mod repeat;
 mod report;
 mod rule;
 mod schedule;
+mod sorted;
 mod stack;
 mod train;
 mod tree;
@@ -119,6 +122,10 @@ struct Elab<'a> {
     /// Top-level equations being evaluated.
     open_globals: Vec<String>,
     data: Option<usize>,
+    /// Shapes of a loop's states are being found: operands may still lack dims.
+    lenient: bool,
+    /// Fields of loops' results.
+    loop_fields: BTreeMap<TermId, Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.
     faults: Vec<Diagnostic>,
 }

@@ -174,8 +174,13 @@ impl Names<'_> {
     fn binder(&mut self, item: &IndexItem) {
         match item {
             IndexItem::Expr(e) => {
-                if let ExprKind::Name { name, .. } = &*e.kind {
-                    self.known.push(name.clone());
+                // A library operation takes several indices as one: `solve[(i, k), (j, l)](...)`.
+                let parts =
+                    if let ExprKind::Tuple(parts) = &*e.kind { parts.as_slice() } else { std::slice::from_ref(e) };
+                for part in parts {
+                    if let ExprKind::Name { name, .. } = &*part.kind {
+                        self.known.push(name.clone());
+                    }
                 }
             }
             IndexItem::Bind { var, value, .. } => {

@@ -4,7 +4,7 @@
 use super::Elab;
 use crate::diag::Span;
 use crate::print_program::operands;
-use crate::program::{At, Direction, Op, ParamId, PointId, TermId};
+use crate::program::{At, Direction, Loop, LoopId, LoopPart, Op, ParamId, PointId, TermId};
 use std::collections::BTreeMap;
 
 impl Elab<'_> {
@@ -47,11 +47,28 @@ impl Elab<'_> {
         let start = self.term(Op::Point(by, point), ty.elem, ty.axes, span);
         let mut map = BTreeMap::from([(by, start)]);
         let needed = self.below(of);
-        for id in (by.index() + 1..needed.len()).map(TermId::new).filter(|id| needed[id.index()]) {
+        let loops = self.loops_on(by, &needed, &mut map);
+        // A copied loop's step is copied as a whole, also what stands before `by`.
+        let first = if loops.is_empty() { by.index() + 1 } else { 0 };
+        for id in (first..needed.len()).map(TermId::new).filter(|id| needed[id.index()] && *id != by) {
             let op = self.unit.terms[id.index()].op.clone();
             if operands(&op).iter().any(|t| map.contains_key(t)) {
                 let fresh = if matches!(op, Op::Point(..)) { Some(self.point()) } else { None };
-                let op = mapped(op, fresh, &|t| map.get(&t).copied().unwrap_or(t));
+                let to = |t: TermId| map.get(&t).copied().unwrap_or(t);
+                let mut op = mapped(op, fresh, &to);
+                if let Op::LoopOut { of, .. } = &mut op
+                    && let Some(copy) = loops.get(of)
+                {
+                    let l = self.unit.loops[of.index()].clone();
+                    let all = |ids: &[TermId]| ids.iter().map(|t| to(*t)).collect();
+                    self.unit.loops[copy.index()] = Loop {
+                        first: all(&l.first),
+                        next: all(&l.next),
+                        go_on: l.go_on.map(|(test, t)| (test, to(t))),
+                        ..l
+                    };
+                    *of = *copy;
+                }
                 let term = self.unit.terms[id.index()].clone();
                 let new = self.ordered_term(op, term.ty, term.span);
                 map.insert(id, new);
@@ -64,6 +81,10 @@ impl Elab<'_> {
     pub fn at_first(&mut self, of: TermId) -> TermId {
         let mut map: BTreeMap<TermId, TermId> = BTreeMap::new();
         let needed = self.below(&[of]);
+        let loops = |k: &usize| needed[*k] && matches!(self.unit.terms[*k].op, Op::LoopOut { .. });
+        if (0..needed.len()).any(|k| loops(&k)) {
+            return of;
+        }
         for id in (0..needed.len()).map(TermId::new).filter(|id| needed[id.index()]) {
             let term = self.unit.terms[id.index()].clone();
             let first = match &term.op {
@@ -79,6 +100,34 @@ impl Elab<'_> {
             map.extend(first.map(|first| (id, first)));
         }
         map.get(&of).copied().unwrap_or(of)
+    }
+
+    /// New loops for those that depend on `by`; their states get new terms in `map`.
+    fn loops_on(
+        &mut self,
+        by: TermId,
+        needed: &[bool],
+        map: &mut BTreeMap<TermId, TermId>,
+    ) -> BTreeMap<LoopId, LoopId> {
+        let mut loops = BTreeMap::new();
+        for k in (0..needed.len()).filter(|k| needed[*k]) {
+            let Op::LoopOut { of: l, .. } = self.unit.terms[k].op else { continue };
+            if !loops.contains_key(&l) && self.depends(TermId::new(k), by) {
+                let copy = LoopId::new(self.unit.loops.len());
+                self.unit.loops.push(self.unit.loops[l.index()].clone());
+                loops.insert(l, copy);
+            }
+        }
+        for k in (0..needed.len()).filter(|k| needed[*k]) {
+            if let Op::LoopState(l, state) = self.unit.terms[k].op
+                && let Some(copy) = loops.get(&l)
+            {
+                let term = self.unit.terms[k].clone();
+                let new = self.ordered_term(Op::LoopState(*copy, state), term.ty, term.span);
+                map.insert(TermId::new(k), new);
+            }
+        }
+        loops
     }
 
     /// Which terms some terms need.
@@ -112,6 +161,8 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         Op::Fiber { red, over, of, at, key, guard } => {
             Op::Fiber { red, over, of: to(of), at, key: to(key), guard: guard.map(to) }
         }
+        Op::Library(lib, args) => Op::Library(lib, all(args)),
+        Op::Part(x, k) => Op::Part(to(x), k),
         Op::View(x) => Op::View(to(x)),
         Op::Point(x, p) => Op::Point(to(x), point.unwrap_or(p)),
         Op::Stop(x) => Op::Stop(to(x)),
@@ -132,6 +183,11 @@ fn mapped(op: Op, point: Option<PointId>, to: &dyn Fn(TermId) -> TermId) -> Op {
         | Op::Size(_)
         | Op::Iota(_)
         | Op::Random(..)
-        | Op::Run(..)) => leaf,
+        | Op::Run(..)
+        | Op::LoopState(..)) => leaf,
+        Op::LoopOut { of, part, needs } => {
+            let part = if let LoopPart::Each(t) = part { LoopPart::Each(to(t)) } else { part };
+            Op::LoopOut { of, part, needs: all(needs) }
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Elab<'_> {
     }
 
     /// The dims that all items name, unless one is an index variable.
-    fn whole_dims(
+    pub fn whole_dims(
         &mut self,
         items: &[IndexItem],
         scope: &Rc<Scope>,

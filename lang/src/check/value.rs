@@ -157,6 +157,11 @@ impl Scope {
         found.or_else(|| self.parent.as_ref().and_then(|p| p.get(name)))
     }
 
+    /// Names of its own frame.
+    pub fn own_names(&self) -> Vec<String> {
+        self.names.borrow().keys().cloned().collect()
+    }
+
     /// Names in sight, for near misses.
     pub fn all(&self) -> Vec<String> {
         let mut names: Vec<String> = self.names.borrow().keys().cloned().collect();

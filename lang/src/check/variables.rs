@@ -196,10 +196,15 @@ impl Elab<'_> {
 
     /// Evaluates what is indexed, to learn its type, and forgets what it finds wrong and which call sites it passed.
     pub fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Option<Value> {
+        self.on_trial(|elab| elab.eval(e, scope))
+    }
+
+    /// Does something to learn types, and forgets what it finds wrong and which call sites it passed.
+    pub fn on_trial<T>(&mut self, f: impl FnOnce(&mut Self) -> Check<T>) -> Option<T> {
         let (frames, passed, names) = (self.frames.clone(), self.passed_sites.clone(), self.unit.names.len());
         let (active, open, depth) = (self.active.clone(), self.open.clone(), self.depth);
         let fibers = self.fibers.clone();
-        let value = self.eval(e, scope).ok();
+        let value = f(self).ok();
         self.frames = frames;
         self.passed_sites = passed;
         self.unit.names.truncate(names);
@@ -269,7 +274,8 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         ExprKind::Record(fields) => out.extend(fields.iter().map(|f| &f.1)),
         ExprKind::If(a, b, c) => out.extend([a, b, c]),
         ExprKind::Block(body) => of_body(body, &mut out),
-        ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Name { .. } | ExprKind::FileRef(_) | ExprKind::Loop(_) => {}
+        ExprKind::Loop(l) => out.extend(super::repeat::parts(l)),
+        ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Name { .. } | ExprKind::FileRef(_) => {}
     }
     out
 }

@@ -404,10 +404,10 @@ impl Builder<'_> {
         for more in parts.all(Rule::loop_from) {
             from.extend(self.loop_states(&mut Parts::of(more)));
         }
-        let condition = self.loop_condition(&mut parts, span);
+        let (condition, until) = self.loop_condition(&mut parts, span);
         let max = self.once(&mut parts, Rule::loop_max, "max").map(|mut p| self.need_expr(&mut p));
         let body = self.statements(parts.need(Rule::block));
-        LoopExpr { kind, over, count, condition, max, from, body }
+        LoopExpr { kind, over, count, condition, until, max, from, body }
     }
 
     fn loop_states(&mut self, parts: &mut Parts) -> Vec<(Ident, Expr)> {
@@ -415,17 +415,15 @@ impl Builder<'_> {
         states.map(|mut p| (self.ident(&p.need(Rule::name)), self.need_expr(&mut p))).collect()
     }
 
-    /// The condition to go on: `while c`, or not the `c` of `until c`.
-    fn loop_condition(&mut self, parts: &mut Parts, span: Span) -> Option<Expr> {
+    /// `while c` or `until c`, and which of the two it is.
+    fn loop_condition(&mut self, parts: &mut Parts, span: Span) -> (Option<Expr>, bool) {
         let go_on = self.once(parts, Rule::loop_while, "while").map(|mut p| self.need_expr(&mut p));
         let stop = self.once(parts, Rule::loop_until, "until").map(|mut p| self.need_expr(&mut p));
         if go_on.is_some() && stop.is_some() {
             self.error(span, "a loop has `while` or `until`, not both", "join the two conditions by `and`");
         }
-        go_on.or(stop.map(|c| {
-            let span = c.span;
-            make(ExprKind::Unary(UnaryOp::Not, c), span)
-        }))
+        let until = stop.is_some();
+        (go_on.or(stop), until)
     }
 
     /// The children of the only clause of this kind.

@@ -7,8 +7,10 @@
 //! of static arguments), one task or one check. It carries several [`Function`]s (first values, step, reports, the
 //! trained nets) over one arena of terms.
 
+mod library;
 mod terms;
 mod units;
 
+pub use library::{LIBRARY, Lib, LibFun, PartElem, PartRule, Signature, Way, entries};
 pub use terms::*;
 pub use units::*;

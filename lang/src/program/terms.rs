@@ -2,6 +2,7 @@
 
 use crate::diag::Span;
 use crate::ids;
+use crate::program::Lib;
 use std::hash::{Hash, Hasher};
 
 ids! {
@@ -21,6 +22,8 @@ ids! {
     SiteId = "r";
     /// A point at which something is differentiated.
     PointId = "p";
+    /// A loop with states.
+    LoopId = "loop";
 }
 
 /// An index set.
@@ -325,8 +328,70 @@ pub enum Op {
         /// One for each input.
         back: Vec<TermId>,
     },
+    /// A library operation; it has no value of its own, only [`Op::Part`]s.
+    Library(Lib, Vec<TermId>),
+    /// A result of an operation that has several.
+    Part(TermId, u8),
     /// The report of a run, a scalar (only in checks and tasks).
     Run(RunId, String),
+    /// The value now of a state of a loop: a leaf of the loop's body.
+    LoopState(LoopId, u32),
+    /// What a loop gives. `needs` are the terms that the loop is made of: first and next values of its states, its
+    /// condition, and the term that is kept.
+    LoopOut {
+        /// Which loop.
+        of: LoopId,
+        /// Which of its results.
+        part: LoopPart,
+        /// All terms of the loop that the result needs.
+        needs: Vec<TermId>,
+    },
+}
+
+/// A result of a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LoopPart {
+    /// The value of a state after the last step.
+    Last(u32),
+    /// A term of the body at every step: it has the loop's axis besides its own. 0 at steps that were not taken.
+    Each(TermId),
+    /// How many steps were taken, `Elem::Int`.
+    Steps,
+}
+
+impl LoopPart {
+    /// The term that is kept of every step.
+    pub fn term(&self) -> Option<TermId> {
+        match self {
+            LoopPart::Each(t) => Some(*t),
+            LoopPart::Last(_) | LoopPart::Steps => None,
+        }
+    }
+}
+
+/// Where a loop looks at its condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LoopTest {
+    /// Before a step, on the states as they are: without it the step is not taken.
+    Before,
+    /// After a step, on states and next values: without it the step was the last one.
+    After,
+}
+
+/// A loop with states (`scan`, `iterate`, `fix`). Its body are the terms that depend on its `LoopState`s; what does not
+/// is computed once for all steps, over the loop's axis where it varies with the step.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    /// One place for each step. A term of the body may have it; a state has it not.
+    pub axis: Axis,
+    /// Is the result a fixed point, so that its gradient is the implicit one?
+    pub fixed: bool,
+    /// Of each state: its first value, over exactly the axes of the state.
+    pub first: Vec<TermId>,
+    /// Of each state: its next value.
+    pub next: Vec<TermId>,
+    /// While this truth value holds, there is a next step (up to the axis's size).
+    pub go_on: Option<(LoopTest, TermId)>,
 }
 
 /// Constants are hashed by their bits; all else as it stands.
@@ -353,6 +418,10 @@ impl Hash for Op {
             Op::Along { of, by } => (of, by).hash(h),
             Op::Custom { value, inputs, cotangent, back } => (value, inputs, cotangent, back).hash(h),
             Op::Run(run, name) => (run, name).hash(h),
+            Op::Library(lib, xs) => (lib, xs).hash(h),
+            Op::Part(x, k) => (x, k).hash(h),
+            Op::LoopState(l, k) => (l, k).hash(h),
+            Op::LoopOut { of, part, needs } => (of, part, needs).hash(h),
         }
     }
 }

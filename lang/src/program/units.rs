@@ -170,6 +170,8 @@ pub struct Unit {
     pub hypers: Vec<Hyper>,
     /// Number of sites that draw random numbers.
     pub sites: u32,
+    /// Loops with states.
+    pub loops: Vec<Loop>,
     /// The data set it runs on, by position in [`Program::data`].
     pub data: Option<usize>,
     /// The dim of batches.

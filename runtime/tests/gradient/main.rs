@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod form;
+mod library;
 mod operations;
 mod random;
 mod shared;

@@ -38,6 +38,7 @@ impl Sheet {
             states: vec![],
             hypers: vec![],
             sites: 0,
+            loops: Vec::new(),
             data: None,
             batch: None,
             schedule: Schedule::default(),

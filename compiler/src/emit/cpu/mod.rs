@@ -133,6 +133,9 @@ pub fn clif(plan: &Plan) -> String {
     let mut frontend = FunctionBuilderContext::new();
     let mut out = String::new();
     for (k, kernel) in plan.kernels.iter().enumerate() {
+        if let Kernel::Repeat(c) = kernel {
+            out.push_str(&format!("; kernel {k}: the step of {}\n{}", c.name, clif(&c.step)));
+        }
         let Some(signature) = signature(kernel, &module) else { continue };
         let mut context = module.make_context();
         context.func.signature = signature;
@@ -140,6 +143,7 @@ pub fn clif(plan: &Plan) -> String {
         let name = match kernel {
             Kernel::Traversal(t) => &t.name,
             Kernel::Contraction(c) => &c.name,
+            Kernel::Library(_) | Kernel::Repeat(_) => unreachable!("it has no signature"),
         };
         out.push_str(&format!("; kernel {k}: {name}\n{}\n", context.func.display()));
     }
@@ -168,7 +172,7 @@ fn signature(kernel: &Kernel, module: &JITModule) -> Option<Signature> {
     let count = match kernel {
         Kernel::Traversal(_) => 3,
         Kernel::Contraction(c) if c.epilogue.is_some() => 7,
-        Kernel::Contraction(_) => return None,
+        Kernel::Contraction(_) | Kernel::Library(_) | Kernel::Repeat(_) => return None,
     };
     let mut signature = module.make_signature();
     signature.params = vec![AbiParam::new(types::I64); count];
@@ -192,6 +196,7 @@ fn build(
     let scope = match kernel {
         Kernel::Traversal(t) => &t.scope,
         Kernel::Contraction(c) => &c.epilogue.as_ref().expect("only epilogues are compiled").scope,
+        Kernel::Library(_) | Kernel::Repeat(_) => unreachable!("it has no signature"),
     };
     let fused = has_fma(module);
     let mut lower = Lower::new(plan, scope, module, b, params[0]);
@@ -199,6 +204,7 @@ fn build(
     match kernel {
         Kernel::Traversal(t) => lower.traversal(t, params[1], params[2]),
         Kernel::Contraction(c) => lower.epilogue(c.epilogue.as_ref().expect("as above"), &params),
+        Kernel::Library(_) | Kernel::Repeat(_) => unreachable!("it has no signature"),
     }
     lower.finish(config);
 }

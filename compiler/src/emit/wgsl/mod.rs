@@ -8,8 +8,9 @@ mod body;
 mod contraction;
 mod prelude;
 
-use crate::plan::{BufferId, Extent, Kernel, Kind, Plan, Range, Traversal};
+use crate::plan::{BufferId, Extent, Kernel, Kind, LibraryCall, Plan, Range, Traversal};
 use body::Body;
+use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::Size;
 use std::fmt::Write;
 
@@ -19,17 +20,30 @@ const GROUP: u32 = 64;
 const GROUPS_X: u32 = 65_535;
 
 /// The module: uniform block, helper functions, then the kernels in their order.
-pub fn emit(plan: &Plan) -> String {
+///
+/// # Errors
+/// A library operation: these run on the CPU only.
+pub fn emit(plan: &Plan) -> Result<String, Diagnostic> {
     let mut kernels = String::new();
     for (k, kernel) in plan.kernels.iter().enumerate() {
         kernels.push('\n');
         kernels.push_str(&match kernel {
             Kernel::Traversal(t) => traversal(plan, k, t),
             Kernel::Contraction(c) => contraction::contraction(plan, k, c),
+            Kernel::Library(c) => return Err(refused(c)),
+            Kernel::Repeat(c) => {
+                let d = Diagnostic::error(Code::G0306, c.span, "loops with states have no GPU form yet");
+                return Err(d.hint("they run on the CPU"));
+            }
         });
     }
     let helpers = prelude::needed(&kernels);
-    format!("{}{helpers}{kernels}", uniforms(plan))
+    Ok(format!("{}{helpers}{kernels}", uniforms(plan)))
+}
+
+fn refused(c: &LibraryCall) -> Diagnostic {
+    let message = format!("`{}` has no GPU form yet", c.fun.signature().name);
+    Diagnostic::error(Code::G0306, c.span, message).hint("library operations run on the CPU")
 }
 
 /// The uniform block and its binding.

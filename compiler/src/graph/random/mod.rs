@@ -8,6 +8,7 @@
 //! softmax and the like, over dims of which some are open, with several axes over one dim.
 
 mod grow;
+mod library;
 mod shape;
 mod whole;
 
@@ -269,7 +270,7 @@ impl Grower {
     }
 
     fn step(&mut self) {
-        match self.rng.below(17) {
+        match self.rng.below(19) {
             0..=2 => self.unary(),
             3..=4 => self.binary(),
             5..=6 => self.reduction(),
@@ -278,6 +279,7 @@ impl Grower {
             12 => self.fiber(),
             13 => self.composite(),
             14 | 15 => self.whole_or_truth(),
+            16 => self.library(),
             _ if self.config.draws && self.rng.once_in(2) => self.draw(),
             _ => self.selection(),
         }

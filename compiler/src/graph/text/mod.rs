@@ -11,6 +11,8 @@
 //! %4 = map.max %2 %3 : real[batch, out]
 //! %5 = read [batch = batch - 1] %4 else %3 : real[batch, out]
 //! %6 = fiber.sum [node = arg1] over [edge] %5 %7 : real[node]
+//! %8 = library.eigh [node] [node.1] [k] %9 : real
+//! %10 = part 0 %8 : real[k]
 //! output value "y" = %5
 //! ```
 //!
@@ -218,6 +220,11 @@ fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
         Op::Fiber { red, at, over } => {
             write!(f, "fiber.{} {} over {}", word(&REDS, red), Label(t, at), Label(t, &over[..]))
         }
+        Op::Library(lib) => {
+            write!(f, "library.{}", lib.fun.signature().name)?;
+            lib.groups.iter().try_for_each(|g| write!(f, " {}", Label(t, &g[..])))
+        }
+        Op::Part(k) => write!(f, "part {k}"),
         Op::Point(p) => write!(f, "point {p}"),
         Op::Grad { axes, shared } => {
             write!(f, "grad {} shared {}", names_text(t, axes), Label(t, &shared[..]))
@@ -228,7 +235,24 @@ fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
         }
         Op::Custom { inputs } => write!(f, "custom {inputs}"),
         Op::Stop => f.write_str("stop"),
+        Op::Arg(k, elem, axes) => {
+            let ty = Type { elem: *elem, axes: axes.clone() };
+            write!(f, "arg {k} {}", Label(t, &ty))
+        }
+        Op::Loop(body) => print_loop(f, t, body),
     }
+}
+
+/// A loop with its step, indented, in braces.
+fn print_loop(f: &mut Formatter<'_>, t: &Tables, body: &super::Body) -> fmt::Result {
+    let way = if body.reverse { " reverse" } else { "" };
+    let fixed = if body.fixed { " fixed" } else { "" };
+    let test = body.test.map(|w| format!(" test {w:?}").to_lowercase()).unwrap_or_default();
+    writeln!(f, "loop {}{way}{fixed}{test} states {} slices {} {{", Label(t, body.axis), body.states, body.slices)?;
+    for line in body.graph.to_string().lines() {
+        writeln!(f, "  {line}")?;
+    }
+    f.write_str("}")
 }
 
 /// What an output is, as it is written.

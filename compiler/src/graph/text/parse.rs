@@ -3,8 +3,10 @@
 
 use super::scan::{Token, scan, unquote};
 use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
-use crate::graph::{Args, At, Axes, AxisNames, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
-use gannet_lang::program::{Axis, DimId, Elem, HyperId, InputId, Output, ParamId, PointId, SiteId, StateId};
+use crate::graph::{Args, At, Axes, AxisNames, Body, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
+use gannet_lang::program::{
+    Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, LoopTest, Output, ParamId, PointId, SiteId, StateId,
+};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,14 +36,35 @@ impl Graph {
     /// # Errors
     /// The first line that is no equation or output, or breaks a law of the Graph.
     pub fn parse(text: &str, tables: Arc<Tables>) -> Result<Graph, ParseError> {
-        let mut reader = Reader { graph: Graph::new(tables), ids: BTreeMap::new() };
-        for (k, line) in text.lines().enumerate() {
-            reader.line(line).map_err(|message| ParseError { line: k + 1, message })?;
-        }
-        let line = text.lines().count();
-        reader.graph.verify().map_err(|message| ParseError { line, message })?;
-        Ok(reader.graph)
+        let lines: Vec<(usize, &str)> = text.lines().enumerate().map(|(k, line)| (k + 1, line)).collect();
+        read_lines(&lines, tables)
     }
+}
+
+/// A graph from numbered lines. A line that ends in `{` starts the step of a loop, indented; the line with its `}` goes
+/// on where it stopped.
+fn read_lines(lines: &[(usize, &str)], tables: Arc<Tables>) -> Result<Graph, ParseError> {
+    let mut reader = Reader { graph: Graph::new(tables.clone()), ids: BTreeMap::new() };
+    let mut rest = lines;
+    while let Some(((number, line), after)) = rest.split_first() {
+        let at = |message| ParseError { line: *number, message };
+        let Some(head) = line.strip_suffix('{') else {
+            reader.line(line, None).map_err(at)?;
+            rest = after;
+            continue;
+        };
+        let end = after.iter().position(|(_, l)| l.starts_with('}'));
+        let end = end.ok_or_else(|| at("the step of the loop does not end".to_string()))?;
+        let inner: Vec<(usize, &str)> =
+            after[..end].iter().map(|(n, l)| (*n, l.strip_prefix("  ").unwrap_or(l))).collect();
+        let step = read_lines(&inner, tables.clone())?;
+        let whole = format!("{head}{}", &after[end].1[1..]);
+        reader.line(&whole, Some(step)).map_err(at)?;
+        rest = &after[end + 1..];
+    }
+    let line = lines.last().map_or(0, |l| l.0);
+    reader.graph.verify().map_err(|message| ParseError { line, message })?;
+    Ok(reader.graph)
 }
 
 struct Reader {
@@ -50,10 +73,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn line(&mut self, line: &str) -> Parse<()> {
+    /// A line; `step` is the graph that stood in its braces.
+    fn line(&mut self, line: &str, step: Option<Graph>) -> Parse<()> {
         let (tokens, comment) = scan(line)?;
         let tables = self.graph.tables.clone();
-        let mut cursor = Cursor { tokens: &tokens, tables: &tables };
+        let mut cursor = Cursor { tokens: &tokens, tables: &tables, step };
         match tokens.first() {
             None => return Ok(()),
             Some(Token::Word("output")) => {
@@ -116,6 +140,8 @@ impl Reader {
 struct Cursor<'t, 's> {
     tokens: &'t [Token<'s>],
     tables: &'t Tables,
+    /// What stood in the line's braces.
+    step: Option<Graph>,
 }
 
 impl<'s> Cursor<'_, 's> {
@@ -178,6 +204,31 @@ impl<'s> Cursor<'_, 's> {
         let mut dims = (0..self.tables.dims.len()).map(DimId::new);
         let is = |d: &DimId| dim_label(self.tables, *d) == label || numbered_label(self.tables, *d) == label;
         dims.find(is).ok_or_else(|| format!("there is no dim `{label}`"))
+    }
+
+    /// The rest of a loop, whose step stood in braces.
+    fn repeat(&mut self) -> Parse<Op> {
+        let axis = self.axis()?;
+        let reverse = self.skip(Token::Word("reverse"));
+        let fixed = self.skip(Token::Word("fixed"));
+        let test = match self.skip(Token::Word("test")) {
+            false => None,
+            true => Some(match self.word()? {
+                "before" => LoopTest::Before,
+                "after" => LoopTest::After,
+                other => return Err(format!("a loop is not tested `{other}` a step")),
+            }),
+        };
+        let mut count = |word: &str| -> Parse<usize> {
+            if self.skip(Token::Word(word)) { self.number() } else { Err(format!("`{word}` is missing")) }
+        };
+        let (states, slices) = (count("states")?, count("slices")?);
+        let graph = self.step.take().ok_or("a loop has its step in braces")?;
+        let least = states + usize::from(test.is_some());
+        if graph.outputs.len() < least {
+            return Err(format!("the step has {} outputs, the loop needs {least}", graph.outputs.len()));
+        }
+        Ok(Op::Loop(Body::read(axis, (states, slices), test, (reverse, fixed), graph)))
     }
 
     fn axis(&mut self) -> Parse<Axis> {
@@ -296,6 +347,19 @@ impl<'s> Cursor<'_, 's> {
                 self.keyword("over")?;
                 Op::Fiber { red, at, over: self.axes()? }
             }
+            "library" => {
+                let fun = LIBRARY.into_iter().find(|f| f.signature().name == kind);
+                let fun = fun.ok_or_else(|| format!("there is no library operation `{kind}`"))?;
+                let groups: Parse<Vec<Vec<Axis>>> = (0..fun.signature().named).map(|_| self.list(Self::axis)).collect();
+                Op::Library(Lib { fun, groups: groups? })
+            }
+            "part" => Op::Part(self.number()?),
+            "arg" => {
+                let k = self.number()?;
+                let ty = self.ty()?;
+                Op::Arg(k, ty.elem, ty.axes)
+            }
+            "loop" => self.repeat()?,
             "point" => Op::Point(PointId(self.id("p")?)),
             "grad" => self.grad()?,
             "along" => {

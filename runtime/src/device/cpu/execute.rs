@@ -2,7 +2,10 @@
 //! Law: running a bound function allocates nothing, and its results do not depend on the number of threads.
 
 use super::contract::{self, Batch, Epilogue, Offsets, Operand, OperandMut, Product};
+use super::library::BoundLibrary;
+pub use super::library::Fault;
 use super::memory::Memory;
+use super::repeat::{BoundRepeat, Given};
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
 use gannet_compiler::plan::{Access, BufferId, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
@@ -20,13 +23,20 @@ pub struct Executable {
     /// What runs.
     pub plan: Plan,
     code: Compiled,
+    /// The steps of loops, by kernel.
+    steps: Vec<Option<Arc<Executable>>>,
 }
 
 impl Executable {
     /// Emits machine code for a plan.
     pub fn new(plan: Plan) -> Arc<Executable> {
         let code = compile(&plan);
-        Arc::new(Executable { plan, code })
+        let step = |kernel: &Kernel| match kernel {
+            Kernel::Repeat(l) => Some(Executable::new(l.step.clone())),
+            _ => None,
+        };
+        let steps = plan.kernels.iter().map(step).collect();
+        Arc::new(Executable { plan, code, steps })
     }
 
     /// Bytes of an entry of that kind.
@@ -74,6 +84,8 @@ unsafe impl Send for Bound {}
 enum Work {
     Traversal { call: TraversalFn, count: i64, grain: i64 },
     Contraction(Box<BoundContraction>),
+    Library(Box<BoundLibrary>),
+    Repeat(Box<BoundRepeat>),
 }
 
 struct BoundContraction {
@@ -137,7 +149,7 @@ impl Bound {
         for (k, buffer) in plan.buffers.iter().enumerate() {
             let id = BufferId::new(k);
             pointers.push(match buffer.home {
-                Home::Input(_) => std::ptr::null_mut(),
+                Home::Input(_) | Home::Arg(_) => std::ptr::null_mut(),
                 Home::Param(p) => store.params[p.index()].as_ptr(),
                 Home::State(s) => store.states[s.index()].as_ptr(),
                 Home::Result => {
@@ -152,11 +164,13 @@ impl Bound {
                 Home::Temp => unsafe { arena.as_ptr().add(arrangement.offsets[k]) },
             });
         }
-        let work: Vec<Work> = (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes, threads)).collect();
+        let work: Vec<Work> =
+            (0..plan.kernels.len()).map(|k| bind_kernel(executable, k, sizes, store, threads)).collect();
         let scratch = Memory::zeroed(
             work.iter().map(|w| w.scratch(threads)).max().unwrap_or(0) * if plan.double { 8 } else { 4 },
         );
         peak += scratch.len();
+        peak += work.iter().map(|w| if let Work::Repeat(l) = w { l.peak() } else { 0 }).sum::<usize>();
         let sizes = sizes.iter().map(|n| *n as i64).collect();
         Bound { executable: executable.clone(), sizes, arena, results, pointers, work, scratch, threads, peak }
     }
@@ -193,29 +207,62 @@ impl Bound {
         self.executable.plan.buffers.iter().filter_map(|b| if let Home::Input(i) = b.home { Some(i) } else { None })
     }
 
+    /// Runs all kernels once.
+    ///
+    /// # Errors
+    /// A library operation that has no result for its operands.
+    pub fn run_kernels(&mut self, hypers: &[f64], step: f64, seed: u64) -> Result<(), Fault> {
+        let context = Context::new(&self.pointers, &self.sizes, hypers, step, seed);
+        let (pointers, double) = (&self.pointers, self.executable.plan.double);
+        for work in &mut self.work {
+            match work {
+                Work::Traversal { call, count, grain } => traverse(*call, &context, 0, *count, *grain),
+                Work::Library(c) => c.run(pointers)?,
+                Work::Repeat(l) => l.run(pointers, Given { hypers, step, seed })?,
+                Work::Contraction(c) if double => c.run::<f64>(pointers, &context, &mut self.scratch, self.threads),
+                Work::Contraction(c) => c.run::<f32>(pointers, &context, &mut self.scratch, self.threads),
+            }
+        }
+        Ok(())
+    }
+
+    /// The buffer of the operand of that number, if this is the step of a loop and reads it.
+    pub fn argument(&self, k: usize) -> Option<BufferId> {
+        let found = self.executable.plan.buffers.iter().position(|b| b.home == Home::Arg(k as u32));
+        found.map(BufferId::new)
+    }
+
+    /// Where a buffer lies.
+    pub fn pointer(&self, b: BufferId) -> *mut u8 {
+        self.pointers[b.index()]
+    }
+
+    /// Says where a buffer lies from now on.
+    pub fn set_pointer(&mut self, b: BufferId, at: *mut u8) {
+        self.pointers[b.index()] = at;
+    }
+
+    /// A truth value.
+    pub fn truth(&self, b: BufferId) -> bool {
+        self.entry(b, 0) != 0.0
+    }
+
     /// Runs all kernels once, then moves outputs that could not be written in place. To be called inside the thread
     /// pool whose size the binding was made for.
     ///
+    /// # Errors
+    /// A library operation that has no result for its operands; parameters and states then hold what was written so
+    /// far.
+    ///
     /// # Panics
     /// If an input that the plan reads was not set.
-    pub fn run(&mut self, hypers: &[f64], step: f64, seed: u64, store: &mut Store) {
+    pub fn run(&mut self, hypers: &[f64], step: f64, seed: u64, store: &mut Store) -> Result<(), Fault> {
         for (k, pointer) in self.pointers.iter().enumerate() {
             assert!(!pointer.is_null(), "input {} is set", self.executable.plan.buffers[k].name);
         }
-        let context = Context::new(&self.pointers, &self.sizes, hypers, step, seed);
-        for work in &self.work {
-            match work {
-                Work::Traversal { call, count, grain } => traverse(*call, &context, 0, *count, *grain),
-                Work::Contraction(c) => {
-                    if self.executable.plan.double {
-                        c.run::<f64>(&self.pointers, &context, &mut self.scratch, self.threads);
-                    } else {
-                        c.run::<f32>(&self.pointers, &context, &mut self.scratch, self.threads);
-                    }
-                }
-            }
-        }
+        self.run_kernels(hypers, step, seed)?;
         self.settle(store);
+        Ok(())
     }
 
     /// Copies next values that lie elsewhere to their parameters and states.
@@ -298,7 +345,7 @@ fn traverse(call: TraversalFn, context: &Context, lo: i64, hi: i64, grain: i64) 
     rayon::join(|| traverse(call, context, lo, middle, grain), || traverse(call, context, middle, hi, grain));
 }
 
-fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64], threads: usize) -> Work {
+fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64], store: &Store, threads: usize) -> Work {
     match &executable.plan.kernels[k] {
         Kernel::Traversal(t) => {
             let count = match &t.outer.range {
@@ -315,6 +362,11 @@ fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64], threads: usize)
             Work::Traversal { call, count, grain }
         }
         Kernel::Contraction(c) => Work::Contraction(Box::new(bind_contraction(executable, k, c, sizes))),
+        Kernel::Repeat(c) => {
+            let step = executable.steps[k].as_ref().expect("a loop has a step");
+            Work::Repeat(Box::new(BoundRepeat::new(c, step, &executable.plan.buffers, sizes, store, threads)))
+        }
+        Kernel::Library(c) => Work::Library(Box::new(BoundLibrary::new(&executable.plan, c, sizes))),
     }
 }
 
@@ -343,7 +395,7 @@ fn bind_contraction(executable: &Executable, k: usize, c: &Contraction, sizes: &
 impl Work {
     fn scratch(&self, threads: usize) -> usize {
         match self {
-            Work::Traversal { .. } => 0,
+            Work::Traversal { .. } | Work::Library(_) | Work::Repeat(_) => 0,
             Work::Contraction(c) => contract::scratch_len(c.m, c.n, c.k, threads),
         }
     }

@@ -3,7 +3,9 @@
 
 pub mod contract;
 pub mod execute;
+pub mod library;
 pub mod memory;
+mod repeat;
 mod work;
 
 use std::sync::Arc;

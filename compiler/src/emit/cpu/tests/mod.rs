@@ -196,6 +196,7 @@ pub fn interpret(plan: &Plan, sizes: &[u64], buffers: &[Vec<f64>]) -> Vec<Vec<f6
         inputs: buffers.iter().map(|b| b.iter().map(stored).collect()).collect(),
         params: vec![],
         states: vec![],
+        args: vec![],
         hypers: HYPERS.to_vec(),
         step: STEP,
         draw: &|dist, site, entry| philox::draw(dist, SEED, site.0, STEP as u32, entry),
