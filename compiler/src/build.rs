@@ -67,7 +67,12 @@ impl Build<'_> {
             }
             p::Op::Fiber { red, over, of, at, key, guard } => {
                 let (of, key, guard) = (self.at(*of), self.at(*key), guard.map(|t| self.at(t)));
-                Over { axes: over, fiber: Some((*at, key)) }.reduce(&mut self.graph, *red, of, guard)
+                let whole = Over { axes: over, fiber: Some((*at, key)) }.reduce(&mut self.graph, *red, of, guard);
+                // In a loop over the result's axis, a step takes its own entry.
+                match self.place_in_loop(&p::At::Affine { terms: vec![(1, *at)], offset: 0 }) {
+                    Some(step) => self.graph.read(whole, &[(*at, At::Arg(1))], &[step], None),
+                    None => whole,
+                }
             }
             p::Op::Read { of, at, otherwise } => self.read(*of, at, *otherwise),
             p::Op::View(x) => self.at(*x),
