@@ -4,9 +4,7 @@
 use crate::model::{Error, Model};
 use crate::run::Run;
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{
-    DimId, InputId, Output, Part, Run as NeededRun, RunId, Size, Unit, UnitKind,
-};
+use gannet_lang::program::{DimId, InputId, Output, Part, Run as NeededRun, RunId, Size, Unit, UnitKind};
 use gannet_runtime::session::{Options, Session};
 use gannet_runtime::train::Quiet;
 use std::collections::BTreeMap;

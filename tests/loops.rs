@@ -3,8 +3,8 @@
 
 use gannet::Model;
 use gannet_compiler::build::build;
-use gannet_compiler::graph::Tables;
 use gannet_compiler::grad::differentiate;
+use gannet_compiler::graph::Tables;
 use gannet_lang::program::Output;
 use gannet_runtime::reference::{Env, eval};
 use gannet_runtime::session::Options;

@@ -33,7 +33,8 @@ fn norm(x: &Vector) -> f64 {
 /// Each objective's gradient, scaled to length 1 before they are added up: the entries are taken apart.
 #[test]
 fn entries_are_objectives() {
-    let rule = "rule units(lr) on w minimizing L {\n  G[k] = grad[w](L[k](w))\n  w' = w - lr * sum[k](G[k] / norm(G[k]))\n}";
+    let rule =
+        "rule units(lr) on w minimizing L {\n  G[k] = grad[w](L[k](w))\n  w' = w - lr * sum[k](G[k] / norm(G[k]))\n}";
     let body = "param w: real[n] = start\nminimize [sum(w^2), sum((w - 3)^4)] over w by units(0.01)\nsteps 7";
     let mut w = start();
     for _ in 0..7 {

@@ -4,7 +4,7 @@
 //! A file of `tests/values` holds cases: a line `#: name`, then a program. Gradients stand beside what they must be.
 
 use gannet::compiler::CompileOptions;
-use gannet::compiler::build::tables;
+use gannet::compiler::graph::Tables;
 use gannet::lang::program::{Output, Size, Unit, UnitKind};
 use gannet::runtime::reference::{Env, eval};
 use gannet::{Model, Options};
@@ -60,7 +60,7 @@ fn against_reference(model: &Model, unit: &Unit) -> Result<(), String> {
     let values = |name: &str, env: &Env| -> Result<Vec<(Output, Vec<f64>)>, String> {
         let compile = CompileOptions { rewrites: false, ..options.compile.clone() };
         let function = unit.function(name).expect("a task has the function");
-        let graph = gannet::compiler::stages_of(unit, function, Arc::new(tables(unit)), &compile).differentiated;
+        let graph = gannet::compiler::stages_of(unit, function, Arc::new(Tables::of(unit)), &compile).differentiated;
         let found = eval(&graph, env).map_err(|f| f.message)?;
         Ok(found.into_iter().map(|(o, t)| (o, t.data)).collect())
     };

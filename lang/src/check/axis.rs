@@ -43,7 +43,7 @@ impl Elab<'_> {
             );
             return fail(Diagnostic::error(Code::G0301, span, message));
         }
-        if guard.is_some() || matches!(items[0], IndexItem::Fiber { .. }) {
+        if guard.is_some_and(|g| shares_an_index(g, scope)) || matches!(items[0], IndexItem::Fiber { .. }) {
             return self.axis_function_along(decl, &items[0], guard, args, span, scope);
         }
         let IndexItem::Expr(item) = &items[0] else {
@@ -375,4 +375,10 @@ impl Elab<'_> {
         }
         Ok(Value::Tensor(Tensor { id: t.id, axes }))
     }
+}
+
+/// Is it the equation of a fiber, `graph_of[v] = g`, with a name for the index that all of the fiber share?
+fn shares_an_index(guard: &Expr, scope: &Scope) -> bool {
+    let ExprKind::Binary(crate::ast::BinaryOp::Eq, _, to) = &*guard.kind else { return false };
+    matches!(&*to.kind, ExprKind::Name { name, .. } if scope.get(name).is_none())
 }

@@ -8,7 +8,7 @@ use crate::program::{Axis, DimId, Input, InputId, Op, Part, Ty, UnitKind};
 impl Elab<'_> {
     /// A field of the data set as the rows of the batch.
     pub fn batch_field(&mut self, name: &str) -> Check<Option<Value>> {
-        let Some(data) = self.data else { return Ok(None) };
+        let Some(data) = self.data.or_else(|| self.only_graph(name)) else { return Ok(None) };
         let Some(k) = self.items.fields[data].iter().position(|f| f.name == name) else { return Ok(None) };
         if self.items.is_whole(data) {
             return Ok(Some(self.whole_input(data, k)));
@@ -67,6 +67,14 @@ impl Elab<'_> {
         };
         let term = self.term(Op::Input(id), elem, axes.clone(), span);
         Value::Tensor(super::value::Tensor { id: term, axes })
+    }
+
+    /// The data set without rows that alone has a field of that name: a task that speaks of it is about these data.
+    fn only_graph(&mut self, field: &str) -> Option<usize> {
+        let has = |k: &usize| self.items.is_whole(*k) && self.items.fields[*k].iter().any(|f| f.name == field);
+        let found: Vec<usize> = (0..self.items.fields.len()).filter(has).collect();
+        let [k] = found[..] else { return None };
+        self.take_data(k).then_some(k)
     }
 
     /// Makes the data set that of the unit, if it has none yet.

@@ -47,11 +47,9 @@ impl Elab<'_> {
     ) -> Check<Value> {
         if items.len() > o.axes.len() {
             let message = format!("the loss has {} dims, {} indices are given", o.axes.len(), items.len());
-            return fail(
-                Diagnostic::error(Code::G0207, span, message)
-                    .label(o.loss.span, "the loss")
-                    .hint("leave the loss a tensor: `minimize cross_entropy(f(x), y)`, or stack objectives: `minimize [a, b]`"),
-            );
+            return fail(Diagnostic::error(Code::G0207, span, message).label(o.loss.span, "the loss").hint(
+                "leave the loss a tensor: `minimize cross_entropy(f(x), y)`, or stack objectives: `minimize [a, b]`",
+            ));
         }
         let place = self.objective_place(o, args, span, scope)?;
         let t = self.objective_at(o, &place, false)?;
@@ -89,7 +87,8 @@ impl Elab<'_> {
                 Ok(Place { tree: Some(tree), outputs: None, fresh, span: value.span })
             }
             Value::Tree(tree) => {
-                let message = format!("the objective is of {} tensors, this tree has {}", o.over.len(), tree.leaves.len());
+                let message =
+                    format!("the objective is of {} tensors, this tree has {}", o.over.len(), tree.leaves.len());
                 fail(Diagnostic::error(Code::G0201, value.span, message))
             }
             Value::Tensor(t) if o.outputs.is_some() => {
@@ -126,7 +125,8 @@ impl Elab<'_> {
         // As in the step: draws and instances are found by their paths.
         let frames = std::mem::replace(&mut self.frames, vec![Frame { path: "loss".to_string(), ..Frame::default() }]);
         let passed = std::mem::take(&mut self.passed_sites);
-        let result = self.in_mode(mode, |elab| elab.in_pass(&o.pass, |elab| elab.objective_body(o, place, only_outputs)));
+        let result =
+            self.in_mode(mode, |elab| elab.in_pass(&o.pass, |elab| elab.objective_body(o, place, only_outputs)));
         self.passed_sites = passed;
         self.active = active;
         self.frames = frames;

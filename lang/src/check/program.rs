@@ -147,12 +147,7 @@ pub(crate) fn elaborated(
     Ok(made)
 }
 
-fn elaborate(
-    items: &Items,
-    options: &Options,
-    name: &str,
-    args: &[(String, f64)],
-) -> Result<Elaborated, Diagnostics> {
+fn elaborate(items: &Items, options: &Options, name: &str, args: &[(String, f64)]) -> Result<Elaborated, Diagnostics> {
     if let Some(t) = items.trains.iter().find(|t| t.name.name == name) {
         let data = match &t.data {
             None => None,

@@ -196,7 +196,8 @@ impl Elab<'_> {
             }
             Stmt::Each { roles, pattern, body, otherwise, span } => {
                 let names = pattern.as_ref().map(pattern_names).unwrap_or_default();
-                let shape = |r: &&crate::ast::Ident| pattern.is_none() || !matches!(r.name.as_str(), "matrix" | "vector");
+                let shape =
+                    |r: &&crate::ast::Ident| pattern.is_none() || !matches!(r.name.as_str(), "matrix" | "vector");
                 let roles = roles.iter().filter(shape).map(role_named).collect::<Check<Vec<Role>>>()?;
                 let names = pattern.as_ref().map(|_| names.as_slice());
                 self.each(&roles, names, body, otherwise.as_deref(), subject, result, *span, scope)
@@ -265,7 +266,9 @@ impl Elab<'_> {
         for (k, leaf) in subject.leaves.iter().enumerate() {
             let axes = self.state_axes(history, &leaf.value.axes, scope)?;
             let first = match (&decl.init, &firsts, &value) {
-                (Some(Init::Draw(e)), ..) => self.draw_first(e, &axes, &format!("{own} {name} {}", leaf.name), scope)?,
+                (Some(Init::Draw(e)), ..) => {
+                    self.draw_first(e, &axes, &format!("{own} {name} {}", leaf.name), scope)?
+                }
                 (_, Some(firsts), _) => firsts.leaves[k].value.clone(),
                 (_, None, Value::Tree(t)) if t.leaves.len() == subject.leaves.len() => t.leaves[k].value.clone(),
                 _ => self.tensor(&value, span)?,

@@ -336,10 +336,7 @@ impl Elab<'_> {
     }
 
     fn type_of(&mut self, unit: &Unit, ty: &Ty) -> Ty {
-        Ty {
-            elem: self.elem_of(unit, ty.elem),
-            axes: ty.axes.iter().map(|a| self.axis_of(unit, *a)).collect(),
-        }
+        Ty { elem: self.elem_of(unit, ty.elem), axes: ty.axes.iter().map(|a| self.axis_of(unit, *a)).collect() }
     }
 
     fn axis_of(&mut self, unit: &Unit, axis: Axis) -> Axis {

@@ -156,7 +156,8 @@ impl Elab<'_> {
     /// Functions are pure, and a check trains nothing.
     fn outside_functions(&self, decl: &VarDecl, what: &str, scope: &Rc<Scope>) -> Check<()> {
         let path = self.path(&decl.name.name);
-        let trained = self.unit.params.iter().any(|p| p.name == path) || self.unit.states.iter().any(|s| s.name == path);
+        let trained =
+            self.unit.params.iter().any(|p| p.name == path) || self.unit.states.iter().any(|s| s.name == path);
         if scope.get("<fn>").is_none() && (trained || self.unit.kind != crate::program::UnitKind::Check) {
             return Ok(());
         }

@@ -107,6 +107,7 @@ impl Elab<'_> {
     fn indexed_dims(&self, v: &Value) -> Option<Vec<DimId>> {
         match v {
             Value::Instance(i) => Some(i.open_dims()),
+            Value::Objective(o) => Some(o.axes.iter().map(|a| a.dim).collect()),
             _ => self.sample_tensor(v).map(|t| t.axes.iter().map(|a| a.dim).collect()),
         }
     }
@@ -250,22 +251,6 @@ impl Elab<'_> {
         self.open = open;
         self.depth = depth;
         value
-    }
-}
-
-/// The axes that indices of a value go over; those of a tree are the ones that all its tensors begin with.
-fn indexed_axes(v: Value) -> Option<Vec<Axis>> {
-    match v {
-        Value::Tensor(t) => Some(t.axes),
-        Value::Objective(o) => Some(o.axes.clone()),
-        Value::Tree(tree) => {
-            let mut leaves = tree.leaves.iter().map(|l| &l.value.axes);
-            let first = leaves.next()?.clone();
-            let same = |k: usize| leaves.clone().all(|axes| axes.get(k).map(|a| a.dim) == Some(first[k].dim));
-            let count = (0..first.len()).take_while(|k| same(*k)).count();
-            Some(first[..count].to_vec())
-        }
-        _ => None,
     }
 }
 

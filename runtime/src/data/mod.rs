@@ -172,11 +172,7 @@ fn parts(data: &Data, rows: usize) -> (Vec<bool>, Vec<(String, Vec<u32>)>) {
 ///
 /// # Errors
 /// An open dim without a size.
-pub fn synthetic(
-    data: &Data,
-    unit: &Unit,
-    options: &crate::session::Options,
-) -> Result<Dataset, Diagnostic> {
+pub fn synthetic(data: &Data, unit: &Unit, options: &crate::session::Options) -> Result<Dataset, Diagnostic> {
     let mut set = drawn::draw(data, unit, options)?;
     let (taken, others) = parts(data, set.rows);
     set.divide(&taken, others);

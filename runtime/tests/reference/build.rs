@@ -1,8 +1,8 @@
 //! What `build` makes of the Program's terms, in units by hand.
 
 use gannet_compiler::build::build;
-use gannet_compiler::graph::Tables;
 use gannet_compiler::grad::differentiate;
+use gannet_compiler::graph::Tables;
 use gannet_lang::diag::Span;
 use gannet_lang::program::{
     At, Axis, Dim, DimId, Elem, Fun, Function, Input, InputId, Op, Output, Param, ParamId, Part, PointId, Red, Role,
