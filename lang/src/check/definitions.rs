@@ -2,7 +2,8 @@
 
 use super::value::Scope;
 use super::{Check, Elab, Mode};
-use crate::diag::Code;
+use crate::ast::Stmt;
+use crate::diag::{Code, Span};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -36,5 +37,27 @@ impl Elab<'_> {
             }
         }
         Ok(!waiting.is_empty())
+    }
+}
+
+/// The nearest scope of a train block's lines.
+pub fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
+    Scope::nearest(scope, "<block>")
+}
+
+/// The names that a statement defines, and its place.
+pub fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
+    match stmt {
+        Stmt::Let(l) if l.targets.iter().all(|t| t.primed) => {
+            (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)
+        }
+        Stmt::Let(l) => (l.targets.iter().map(|t| t.name.name.clone()).collect(), l.span),
+        Stmt::Save(names) => (vec![], names[0].span),
+        Stmt::Keep(l) => (l.targets.iter().map(|t| format!("<keep {}>", t.name.name)).collect(), l.span),
+        Stmt::Param(d) | Stmt::Const(d) => (vec![d.name.name.clone()], d.name.span),
+        Stmt::State(ds) => (ds.iter().map(|d| d.name.name.clone()).collect(), ds[0].name.span),
+        Stmt::Sample { name, span, .. } => (vec![name.name.clone()], *span),
+        Stmt::Each { span, .. } => (vec![], *span),
+        Stmt::For { var, span, .. } => (vec![var.name.clone()], *span),
     }
 }

@@ -1,5 +1,6 @@
 //! Train blocks, tasks and checks as units.
 
+pub use super::definitions::{block_scope, defined};
 use super::items::Items;
 use super::run::Elaborated;
 use super::value::{Instance, Member, Objective, Scope, Value};
@@ -489,26 +490,4 @@ impl<'a> Elab<'a> {
 /// The name of a loss for its draws.
 fn goal_pass(number: usize) -> String {
     format!("loss {number}")
-}
-
-/// The nearest scope of a train block's lines.
-pub fn block_scope(scope: &Rc<Scope>) -> Option<Rc<Scope>> {
-    Scope::nearest(scope, "<block>")
-}
-
-/// The names that a statement defines, and its place.
-pub fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
-    match stmt {
-        Stmt::Let(l) if l.targets.iter().all(|t| t.primed) => {
-            (l.targets.iter().map(|t| format!("{}'", t.name.name)).collect(), l.span)
-        }
-        Stmt::Let(l) => (l.targets.iter().map(|t| t.name.name.clone()).collect(), l.span),
-        Stmt::Save(names) => (vec![], names[0].span),
-        Stmt::Keep(l) => (l.targets.iter().map(|t| format!("<keep {}>", t.name.name)).collect(), l.span),
-        Stmt::Param(d) | Stmt::Const(d) => (vec![d.name.name.clone()], d.name.span),
-        Stmt::State(ds) => (ds.iter().map(|d| d.name.name.clone()).collect(), ds[0].name.span),
-        Stmt::Sample { name, span, .. } => (vec![name.name.clone()], *span),
-        Stmt::Each { span, .. } => (vec![], *span),
-        Stmt::For { var, span, .. } => (vec![var.name.clone()], *span),
-    }
 }
