@@ -296,15 +296,7 @@ impl<'g> Pass<'g> {
 
     /// A reduction over the vector's axis: over the axes of each leaf, and over the leaves.
     fn over_leaves(&mut self, red: Red, axes: &[Axis], args: &[NodeId], like: &Flat) -> Option<Value> {
-        let join = match red {
-            Red::Sum => Fun::Add,
-            Red::Prod => Fun::Mul,
-            Red::Max => Fun::Max,
-            Red::Min => Fun::Min,
-            Red::Any => Fun::Or,
-            Red::All => Fun::And,
-            Red::ArgMax | Red::ArgMin => return None,
-        };
+        let join = red.join()?;
         let mut whole: Option<NodeId> = None;
         for (l, args) in self.split(args, like)?.into_iter().enumerate() {
             let own = self.layouts[like.layout].axes[l].clone();

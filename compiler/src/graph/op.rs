@@ -47,6 +47,21 @@ pub enum Red {
     ArgMin,
 }
 
+impl Red {
+    /// The scalar function that joins two results; `None` where the place counts too.
+    pub fn join(self) -> Option<Fun> {
+        match self {
+            Red::Sum => Some(Fun::Add),
+            Red::Prod => Some(Fun::Mul),
+            Red::Max => Some(Fun::Max),
+            Red::Min => Some(Fun::Min),
+            Red::Any => Some(Fun::Or),
+            Red::All => Some(Fun::And),
+            Red::ArgMax | Red::ArgMin => None,
+        }
+    }
+}
+
 /// What an axis of the operand of a `Read` (or of the result of a `Fiber`) becomes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum At {

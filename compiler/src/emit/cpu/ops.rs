@@ -318,15 +318,7 @@ impl<'a> Lower<'a> {
     pub fn combine(&mut self, red: Red, kind: Kind, a: Val, b: Val) -> Val {
         let vector = a.vector || b.vector;
         let (x, y) = if vector { (self.in_lanes(a, kind), self.in_lanes(b, kind)) } else { (a.v, b.v) };
-        let fun = match red {
-            Red::Sum => Fun::Add,
-            Red::Prod => Fun::Mul,
-            Red::Max => Fun::Max,
-            Red::Min => Fun::Min,
-            Red::Any => Fun::Or,
-            Red::All => Fun::And,
-            Red::ArgMax | Red::ArgMin => unreachable!("needs the place"),
-        };
+        let fun = red.join().expect("argmax and argmin need the place");
         let v = match kind {
             Kind::Real => self.real_fun(fun, &[x, y], vector),
             Kind::Int => self.int_fun(fun, &[x, y], vector),
