@@ -218,6 +218,17 @@ pub enum Range {
     },
 }
 
+impl Range {
+    /// The number of iterations, at most, if it is fixed.
+    pub fn known(&self) -> Option<i64> {
+        match self {
+            Range::Full(e) => e.dims.is_empty().then_some(e.factor),
+            Range::Block { size, .. } => Some(*size),
+            Range::Blocks { size, extent } => extent.dims.is_empty().then(|| (extent.factor + size - 1) / size),
+        }
+    }
+}
+
 /// How a loop runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 const MLP: &str = include_str!("../../../bench/mlp.gnt");
+const TINY: &str = include_str!("../../../bench/tiny.gnt");
 const ADAM: &str = include_str!("../../../bench/adam.gnt");
 const DIGITS: &str = include_str!("../../../examples/digits_mlp.gnt");
 const DIGITS_DATA: &[u8] = include_bytes!("../../../examples/data/digits.csv");
@@ -24,8 +25,6 @@ const FASHION: &str = include_str!("../../../examples/fashion_mnist.gnt");
 
 /// Steps before a step's time counts: caches fill, pages are mapped, threads wake.
 const WARM: usize = 50;
-/// Bytes that a pass of Adam moves for one parameter: reads w, g, m, v and writes w, m, v.
-const ADAM_BYTES: f64 = 28.0;
 const ADAM_PARAMETERS: f64 = 1e7;
 
 /// One number that was measured.
@@ -66,11 +65,14 @@ impl Measure {
 /// A workload: its name and what measures it.
 type Workload = (&'static str, fn(&Bench) -> Result<Vec<Measure>, Error>);
 
-const WORKLOADS: [Workload; 7] = [
+const WORKLOADS: [Workload; 10] = [
     ("check", check),
     ("compile", compile),
     ("mlp", mlp),
+    ("tiny", tiny),
     ("adam", adam),
+    ("adabelief", adabelief),
+    ("lion", lion),
     ("persample", persample::persample),
     ("digits", digits),
     ("fashion", fashion),
@@ -159,14 +161,25 @@ fn mlp(bench: &Bench) -> Result<Vec<Measure>, Error> {
     Ok(vec![Measure::of("mlp", "training step 784-512-512-10, batch 128", times, "ms")])
 }
 
-/// Passes of Adam over ten million parameters.
+/// Training steps of a network that is overhead alone.
+fn tiny(bench: &Bench) -> Result<Vec<Measure>, Error> {
+    let times = bench.steps("bench/tiny.gnt", TINY)?;
+    Ok(vec![Measure::of("tiny", "training step 32-32-1, batch 16", times, "ms")])
+}
+
+/// Passes of Adam over ten million parameters: reads w, g, m, v and writes w, m, v.
 fn adam(bench: &Bench) -> Result<Vec<Measure>, Error> {
-    let times = bench.steps("bench/adam.gnt", ADAM)?;
-    let step = Measure::of("adam", "step of Adam over 10 million parameters", times, "ms");
-    let rate = ADAM_BYTES * ADAM_PARAMETERS / 1e6;
-    let mut bandwidth = Measure::single("adam", "bandwidth, 28 bytes a parameter", rate / step.value, "GB/s");
-    bandwidth.best = rate / step.best;
-    Ok(vec![step, bandwidth])
+    bench.rule("adam", "adam(1e-3)", "step of Adam over 10 million parameters", 28.0)
+}
+
+/// The same for AdaBelief (Zhuang et al. 2020), which has as much to move.
+fn adabelief(bench: &Bench) -> Result<Vec<Measure>, Error> {
+    bench.rule("adabelief", "adabelief(1e-3)", "step of AdaBelief over 10 million parameters", 28.0)
+}
+
+/// The same for Lion (Chen et al. 2023): reads w, g, m and writes w, m.
+fn lion(bench: &Bench) -> Result<Vec<Measure>, Error> {
+    bench.rule("lion", "lion(1e-4)", "step of Lion over 10 million parameters", 20.0)
 }
 
 /// The digits example, three seeds.
@@ -216,6 +229,16 @@ impl Bench {
         let unit = model.unit(None, &[])?;
         let data = model.load_data(&unit, &self.options)?;
         Ok((model, data))
+    }
+
+    /// Steps of `bench/adam.gnt` with this rule, which moves so many bytes for each parameter.
+    fn rule(&self, workload: &'static str, rule: &str, what: &'static str, bytes: f64) -> Result<Vec<Measure>, Error> {
+        let times = self.steps("bench/adam.gnt", &ADAM.replace("adam(1e-3)", rule))?;
+        let step = Measure::of(workload, what, times, "ms");
+        let rate = bytes * ADAM_PARAMETERS / 1e6;
+        let mut bandwidth = Measure::single(workload, "its bandwidth", rate / step.value, "GB/s");
+        bandwidth.best = rate / step.best;
+        Ok(vec![step, bandwidth])
     }
 
     /// Times of the training steps of a model's first train block, in milliseconds.

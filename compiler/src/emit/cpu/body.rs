@@ -2,6 +2,7 @@
 //! Law: a value is a vector only inside the vector loop, and only if it depends on that loop's counter.
 
 use super::place::Key;
+use crate::philox;
 use crate::plan::{Address, BufferId, Epilogue, Inst, Kind, Loop, LoopId, Plan, Scope, Stmt, Traversal, ValueId};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_codegen::isa::TargetFrontendConfig;
@@ -26,8 +27,26 @@ pub struct Counter {
     pub vector: bool,
 }
 
-/// Lanes of a vector of f32.
-pub const LANES: i64 = 4;
+/// How many entries of a vector loop go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    /// Entries that a loop takes at once. It is a matter of the plan alone, for it is the order of additions.
+    pub together: i64,
+    /// Entries in a vector, which is the machine's matter: as many, or half of them.
+    pub vector: i64,
+}
+
+impl Lanes {
+    /// The type of a vector of such entries.
+    pub fn of(self, lane: Type) -> Type {
+        lane.by(self.vector as u32).expect("vectors have four or eight lanes")
+    }
+
+    /// The type of a vector of whole numbers, or of truth values: all ones or nought in each lane.
+    pub fn whole(self) -> Type {
+        self.of(types::I32)
+    }
+}
 
 /// The state of lowering one body.
 pub struct Lower<'a> {
@@ -57,6 +76,7 @@ pub struct Lower<'a> {
     pub made: HashMap<ValueId, Made<'a>>,
     /// Has the processor a fused multiply-add?
     pub fused: bool,
+    pub lanes: Lanes,
 }
 
 /// How a value is made.
@@ -96,6 +116,7 @@ impl<'a> Lower<'a> {
             host: BTreeMap::new(),
             made: HashMap::new(),
             fused: true,
+            lanes: Lanes { together: 4, vector: 4 },
         }
     }
 
@@ -249,16 +270,16 @@ impl<'a> Lower<'a> {
             let v = if kind == Kind::Real { self.b.ins().fcvt_from_sint(self.real, first) } else { first };
             return Val { v, vector: false };
         }
-        let splat = self.b.ins().splat(types::I32X4, first);
+        let splat = self.b.ins().splat(self.lanes.whole(), first);
         let lanes = self.lane_numbers();
         let v = self.b.ins().iadd(splat, lanes);
         Val { v, vector: true }
     }
 
     fn lane_numbers(&mut self) -> Value {
-        let bytes: Vec<u8> = (0..4i32).flat_map(i32::to_le_bytes).collect();
+        let bytes: Vec<u8> = (0..self.lanes.vector as i32).flat_map(i32::to_le_bytes).collect();
         let constant = self.b.func.dfg.constants.insert(bytes.into());
-        self.b.ins().vconst(types::I32X4, constant)
+        self.b.ins().vconst(self.lanes.whole(), constant)
     }
 
     fn random(&mut self, dist: gannet_lang::program::Dist, site: u32, at: &Address) -> Val {
@@ -272,7 +293,7 @@ impl<'a> Lower<'a> {
         if self.lane_stride(at) == Some(1) {
             return self.random_lanes(&head, at);
         }
-        let count = if self.is_vector_address(at) { LANES } else { 1 };
+        let count = if self.is_vector_address(at) { self.lanes.vector } else { 1 };
         let mut lanes = Vec::new();
         for lane in 0..count {
             let entry = self.entry_number(at, lane);
@@ -285,13 +306,19 @@ impl<'a> Lower<'a> {
 
     /// Draws of neighbouring entries come from one call, through a place on the stack.
     fn random_lanes(&mut self, head: &[Value], at: &Address) -> Val {
-        let slot = ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, 16, 4);
+        let count = self.lanes.vector / philox::LANES as i64;
+        let bytes = 4 * philox::LANES as i64;
+        let slot = ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, (count * bytes) as u32, 4);
         let slot = self.b.create_sized_stack_slot(slot);
-        let to = self.b.ins().stack_addr(types::I64, slot, 0);
         let first = self.entry_number(at, 0);
-        let args = [head, &[first, to]].concat();
-        self.host_call("gannet_random_lanes", &args, None);
-        Val { v: self.b.ins().load(types::F32X4, Self::flags(), to, 0), vector: true }
+        for k in 0..count {
+            let to = self.b.ins().stack_addr(types::I64, slot, (k * bytes) as i32);
+            let entry = self.b.ins().iadd_imm_s(first, k * philox::LANES as i64);
+            let args = [head, &[entry, to]].concat();
+            self.host_call("gannet_random_lanes", &args, None);
+        }
+        let from = self.b.ins().stack_addr(types::I64, slot, 0);
+        Val { v: self.b.ins().load(self.lanes.of(types::F32), Self::flags(), from, 0), vector: true }
     }
 
     /// One value of several lanes.
@@ -299,7 +326,7 @@ impl<'a> Lower<'a> {
         if lanes.len() == 1 {
             return Val { v: lanes[0], vector: false };
         }
-        let mut v = self.b.ins().splat(lane.by(LANES as u32).expect("four lanes fit"), lanes[0]);
+        let mut v = self.b.ins().splat(self.lanes.of(lane), lanes[0]);
         for (k, x) in lanes.iter().enumerate().skip(1) {
             v = self.b.ins().insertlane(v, *x, k as u8);
         }

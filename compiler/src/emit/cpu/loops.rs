@@ -2,7 +2,7 @@
 //! Law: a loop's result depends on its range alone. Accumulators have one partial result a lane and an unrolled copy,
 //! combined in a fixed order.
 
-use super::body::{Counter, LANES, Lower, Val};
+use super::body::{Counter, Lower, Val};
 use crate::graph::{Red, neutral};
 use crate::plan::{Acc, Inst, Kind, Loop, LoopId, Mode, Range, Stmt, ValueId};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -62,13 +62,15 @@ impl Lower<'_> {
             (false, _) => UNROLL_ACCUMULATING,
             (true, _) => UNROLL_SHORT,
         };
-        let partial: Vec<Vec<Running>> = (0..copies).map(|_| self.start(&l.accs, true)).collect();
+        let parts = (self.lanes.together / self.lanes.vector) as usize;
+        let partial: Vec<Vec<Running>> = (0..copies * parts).map(|_| self.start(&l.accs, true)).collect();
         let all: Vec<&Vec<Running>> = partial.iter().collect();
         if copies > 1 {
-            self.run(l, at, hi, LANES * copies as i64, true, &all);
-            self.join_copies(&partial);
+            self.run(l, at, hi, self.lanes.together * copies as i64, true, &all);
+            self.join_copies(&partial, parts);
         }
-        self.run(l, at, hi, LANES, true, &all[..1]);
+        self.run(l, at, hi, self.lanes.together, true, &all[..parts]);
+        self.join_copies(&partial[..parts], 1);
         self.across_lanes(&partial[0], result);
         self.run(l, at, hi, 1, false, &[result]);
     }
@@ -114,7 +116,7 @@ impl Lower<'_> {
         self.b.seal_block(body);
         self.order.push(l.id);
         for (copy, accs) in running.iter().enumerate() {
-            let value = if copy == 0 { i } else { self.b.ins().iadd_imm_s(i, copy as i64 * LANES) };
+            let value = if copy == 0 { i } else { self.b.ins().iadd_imm_s(i, copy as i64 * self.lanes.vector) };
             self.copy(l, Counter { value, vector }, accs);
         }
         self.order.pop();
@@ -187,10 +189,10 @@ impl Lower<'_> {
         self.b.def_var(place, chosen.v);
     }
 
-    /// Adds the copies up, pair by pair, into the first.
-    fn join_copies(&mut self, partial: &[Vec<Running>]) {
+    /// Adds copies up, pair by pair, into the first `left` of them.
+    fn join_copies(&mut self, partial: &[Vec<Running>], left: usize) {
         let mut width = partial.len();
-        while width > 1 {
+        while width > left {
             width /= 2;
             for k in 0..width {
                 for (a, b) in partial[k].iter().zip(&partial[k + width]) {
@@ -202,17 +204,20 @@ impl Lower<'_> {
         }
     }
 
-    /// Adds the lanes up: (0 + 2) + (1 + 3).
+    /// Adds the lanes up, the upper half to the lower: of four, (0 + 2) + (1 + 3).
     fn across_lanes(&mut self, partial: &[Running], result: &[Running]) {
         for (r, into) in partial.iter().zip(result) {
             let v = self.b.use_var(r.value);
-            let lanes: Vec<Val> = (0..LANES)
+            let mut lanes: Vec<Val> = (0..self.lanes.vector)
                 .map(|k| Val { v: self.lane_of(Val { v, vector: true }, r.kind, k), vector: false })
                 .collect();
-            let low = self.combine(r.red, r.kind, lanes[0], lanes[2]);
-            let high = self.combine(r.red, r.kind, lanes[1], lanes[3]);
-            let all = self.combine(r.red, r.kind, low, high);
-            self.b.def_var(into.value, all.v);
+            while lanes.len() > 1 {
+                let upper = lanes.split_off(lanes.len() / 2);
+                for (low, high) in lanes.iter_mut().zip(upper) {
+                    *low = self.combine(r.red, r.kind, *low, high);
+                }
+            }
+            self.b.def_var(into.value, lanes[0].v);
         }
     }
 
@@ -326,8 +331,8 @@ impl Lower<'_> {
     /// The type of a variable that holds a value of this kind.
     pub fn lanes_type(&self, kind: Kind, vector: bool) -> Type {
         match (kind, vector) {
-            (Kind::Bool, true) => types::I32X4,
-            (kind, true) => self.lane(kind).by(LANES as u32).expect("four lanes fit"),
+            (Kind::Bool, true) => self.lanes.whole(),
+            (kind, true) => self.lanes.of(self.lane(kind)),
             (kind, false) => self.lane(kind),
         }
     }

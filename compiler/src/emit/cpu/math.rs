@@ -1,24 +1,24 @@
-//! Transcendental functions of f32, on one entry or four lanes: the same operations in the same order, so that a
+//! Transcendental functions of f32, on one entry or in lanes: the same operations in the same order, so that a
 //! remainder has the bits that a full vector would have had. Coefficients are interpolated at Chebyshev's nodes, and
 //! `exp` reduces its argument by ln 2 in two parts (Cody and Waite).
 
-use super::body::Lower;
+use super::body::{Lanes, Lower};
 use super::ops::little;
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 
 impl Lower<'_> {
-    fn float(vector: bool) -> Type {
-        if vector { types::F32X4 } else { types::F32 }
+    fn float(lanes: Lanes, vector: bool) -> Type {
+        if vector { lanes.of(types::F32) } else { types::F32 }
     }
 
-    fn whole(vector: bool) -> Type {
-        if vector { types::I32X4 } else { types::I32 }
+    fn whole(lanes: Lanes, vector: bool) -> Type {
+        if vector { lanes.whole() } else { types::I32 }
     }
 
     fn whole_const(&mut self, n: i64, vector: bool) -> Value {
         let c = self.b.ins().iconst(types::I32, n);
-        if vector { self.b.ins().splat(types::I32X4, c) } else { c }
+        if vector { self.b.ins().splat(self.lanes.whole(), c) } else { c }
     }
 
     /// `x y + z`, in one rounding where the processor can.
@@ -31,11 +31,11 @@ impl Lower<'_> {
     }
 
     fn bits(&mut self, x: Value, vector: bool) -> Value {
-        self.b.ins().bitcast(Self::whole(vector), little(), x)
+        self.b.ins().bitcast(Self::whole(self.lanes, vector), little(), x)
     }
 
     fn float_of_bits(&mut self, x: Value, vector: bool) -> Value {
-        self.b.ins().bitcast(Self::float(vector), little(), x)
+        self.b.ins().bitcast(Self::float(self.lanes, vector), little(), x)
     }
 
     /// `c[0] + c[1] x + c[2] x^2 + ...`, by Horner's rule with fused multiply-adds.
@@ -116,7 +116,7 @@ impl Lower<'_> {
         let back = self.b.ins().ishl(e, shift);
         let mantissa = self.b.ins().isub(bits, back);
         let m = self.float_of_bits(mantissa, vector);
-        let e = self.b.ins().fcvt_from_sint(Self::float(vector), e);
+        let e = self.b.ins().fcvt_from_sint(Self::float(self.lanes, vector), e);
         let e = self.b.ins().fadd(e, extra);
         let one = self.num(1.0, vector);
         let f = self.b.ins().fsub(m, one);

@@ -1,8 +1,9 @@
 //! Machine code for the bodies of a plan, by Cranelift.
 //! Law: it makes no choices; results do not depend on how the outermost loop's range is split.
 //!
-//! Vectors have 128 bits (Cranelift's x86-64 backend has no wider ones): four f32 lanes. Double precision runs one entry
-//! at a time. `opt_level` is `none`: hoisting is done here, and Cranelift's optimizer would undo it.
+//! Vectors have 256 bits where the processor has AVX2, by an assembler of our own (see [`wide`]), else 128 bits, by
+//! Cranelift: eight or four lanes of f32, with the same results. Double precision runs one entry at a time. Cranelift's
+//! `opt_level` is `none`: hoisting is done here, and its optimizer would undo it.
 
 mod body;
 mod host;
@@ -12,14 +13,16 @@ mod ops;
 mod place;
 #[cfg(test)]
 mod tests;
+mod wide;
 
-use crate::plan::{Kernel, Plan};
-use body::Lower;
-use cranelift_codegen::ir::{AbiParam, Signature, types};
+use crate::plan::{Kernel, Loop, Mode, Plan, Stmt};
+use body::{Lanes, Lower};
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::{AbiParam, ExternalName, Function, Signature, types};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{FuncId, Linkage, Module};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 
 /// What compiled code is called with.
 #[repr(C)]
@@ -61,6 +64,8 @@ pub struct Compiled {
     module: Option<JITModule>,
     functions: Vec<Option<FuncId>>,
     bytes: Vec<u8>,
+    /// How many functions have vectors of 256 bits.
+    wide: usize,
 }
 
 // SAFETY: after `compile` the module is only read.
@@ -85,6 +90,11 @@ impl Compiled {
         &self.bytes
     }
 
+    /// How many functions have vectors of 256 bits.
+    pub fn wide(&self) -> usize {
+        self.wide
+    }
+
     /// The code of a contraction's epilogue, if it has one.
     pub fn epilogue(&self, kernel: usize) -> Option<EpilogueFn> {
         // SAFETY: `compile` gave the function of an epilogue this signature.
@@ -103,31 +113,86 @@ impl Drop for Compiled {
 
 /// Compiles all bodies of a plan.
 pub fn compile(plan: &Plan) -> Compiled {
+    compile_for(plan, wide::is_possible())
+}
+
+/// Compiles all bodies, with vectors of 256 bits where that is wanted and possible.
+fn compile_for(plan: &Plan, wide: bool) -> Compiled {
     let mut module = new_module();
     let mut functions = Vec::new();
     let mut frontend = FunctionBuilderContext::new();
     let mut context = module.make_context();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut wides) = (Vec::new(), 0);
     for (k, kernel) in plan.kernels.iter().enumerate() {
         let Some(signature) = signature(kernel, &module) else {
             functions.push(None);
             continue;
         };
+        let name = format!("k{k}");
+        let id = module.declare_function(&name, Linkage::Local, &signature).expect("kernel names differ");
+        functions.push(Some(id));
+        let together = together(plan, kernel);
+        if wide && together == Some(8) {
+            let lanes = Lanes { together: 8, vector: 8 };
+            context.func.signature = signature.clone();
+            build(plan, kernel, lanes, &mut module, &mut context.func, &mut frontend);
+            let object = wide::assemble(&context.func);
+            let defined = object.is_some_and(|o| define_wide(&mut module, id, &context.func, &o, &mut bytes));
+            module.clear_context(&mut context);
+            if defined {
+                wides += 1;
+                continue;
+            }
+        }
+        let lanes = Lanes { together: together.unwrap_or(4), vector: 4 };
         context.func.signature = signature;
-        build(plan, kernel, &mut module, &mut context.func, &mut frontend);
-        let id = module
-            .declare_function(&format!("k{k}"), Linkage::Local, &context.func.signature)
-            .expect("kernel names differ");
+        build(plan, kernel, lanes, &mut module, &mut context.func, &mut frontend);
         module.define_function(id, &mut context).unwrap_or_else(|e| panic!("kernel {k} does not compile: {e:?}"));
         bytes.extend_from_slice(context.compiled_code().expect("just compiled").code_buffer());
         module.clear_context(&mut context);
-        functions.push(Some(id));
     }
     module.finalize_definitions().expect("all host functions are known");
-    Compiled { module: Some(module), functions, bytes }
+    Compiled { module: Some(module), functions, bytes, wide: wides }
 }
 
-/// The Cranelift text of all bodies, for `--emit clif`.
+/// Gives a function the code that was assembled for it.
+fn define_wide(
+    module: &mut JITModule,
+    id: FuncId,
+    func: &Function,
+    object: &wide::Object,
+    bytes: &mut Vec<u8>,
+) -> bool {
+    let mut addresses = Vec::new();
+    for (offset, call) in &object.calls {
+        let ExternalName::User(name) = func.dfg.ext_funcs[*call].name else { return false };
+        let name = &func.params.user_named_funcs()[name];
+        let name = ModuleRelocTarget::user(name.namespace, name.index);
+        addresses.push(ModuleReloc { offset: *offset, kind: Reloc::Abs8, name, addend: 0 });
+    }
+    module.define_function_bytes(id, wide::ALIGNMENT, &object.bytes, &addresses).expect("it is defined once");
+    bytes.extend_from_slice(&object.bytes);
+    true
+}
+
+/// How many entries the vector loops of a kernel take at once; `None` if it has none. Short loops take four, so that
+/// few entries are left over.
+fn together(plan: &Plan, kernel: &Kernel) -> Option<i64> {
+    fn least(l: &Loop) -> Option<i64> {
+        let own = (l.mode == Mode::Vector).then(|| l.range.known().unwrap_or(i64::MAX));
+        let inner = l.body.iter().filter_map(|s| if let Stmt::Loop(l) = s { least(l) } else { None });
+        inner.chain(own).min()
+    }
+    let outer = match kernel {
+        Kernel::Traversal(t) => &t.outer,
+        Kernel::Contraction(c) => &c.epilogue.as_ref()?.rows,
+        Kernel::Library(_) | Kernel::Repeat(_) => return None,
+    };
+    let least = least(outer).filter(|_| !plan.double)?;
+    Some(if least < 8 { 4 } else { 8 })
+}
+
+/// The Cranelift text of all bodies, for `--emit clif`, in the form that does not halve vectors of eight entries.
 pub fn clif(plan: &Plan) -> String {
     let mut module = new_module();
     let mut frontend = FunctionBuilderContext::new();
@@ -139,7 +204,9 @@ pub fn clif(plan: &Plan) -> String {
         let Some(signature) = signature(kernel, &module) else { continue };
         let mut context = module.make_context();
         context.func.signature = signature;
-        build(plan, kernel, &mut module, &mut context.func, &mut frontend);
+        let together = together(plan, kernel).unwrap_or(4);
+        let lanes = Lanes { together, vector: together };
+        build(plan, kernel, lanes, &mut module, &mut context.func, &mut frontend);
         let name = match kernel {
             Kernel::Traversal(t) => &t.name,
             Kernel::Contraction(c) => &c.name,
@@ -182,8 +249,9 @@ fn signature(kernel: &Kernel, module: &JITModule) -> Option<Signature> {
 fn build(
     plan: &Plan,
     kernel: &Kernel,
+    lanes: Lanes,
     module: &mut JITModule,
-    func: &mut cranelift_codegen::ir::Function,
+    func: &mut Function,
     frontend: &mut FunctionBuilderContext,
 ) {
     let config = module.target_config();
@@ -201,6 +269,7 @@ fn build(
     let fused = has_fma(module);
     let mut lower = Lower::new(plan, scope, module, b, params[0]);
     lower.fused = fused;
+    lower.lanes = lanes;
     match kernel {
         Kernel::Traversal(t) => lower.traversal(t, params[1], params[2]),
         Kernel::Contraction(c) => lower.epilogue(c.epilogue.as_ref().expect("as above"), &params),

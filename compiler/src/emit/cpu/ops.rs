@@ -1,6 +1,6 @@
 //! Scalar functions on one entry or on all lanes.
 
-use super::body::{LANES, Lower, Val};
+use super::body::{Lower, Val};
 use super::host;
 use crate::graph::Red;
 use crate::plan::{Kind, ValueId};
@@ -266,7 +266,7 @@ impl<'a> Lower<'a> {
             }
             Fun::ToInt if vector => {
                 let one = self.b.ins().iconst(types::I32, 1);
-                let ones = self.b.ins().splat(types::I32X4, one);
+                let ones = self.b.ins().splat(self.lanes.whole(), one);
                 self.b.ins().band(x[0], ones)
             }
             Fun::ToInt => self.b.ins().uextend(types::I32, x[0]),
@@ -289,7 +289,7 @@ impl<'a> Lower<'a> {
             return self.b.ins().select(c, a, b);
         }
         let ty = self.b.func.dfg.value_type(a);
-        let mask = if ty == types::I32X4 { c } else { self.b.ins().bitcast(ty, little(), c) };
+        let mask = if ty == self.lanes.whole() { c } else { self.b.ins().bitcast(ty, little(), c) };
         self.b.ins().bitselect(mask, a, b)
     }
 
@@ -340,7 +340,7 @@ impl<'a> Lower<'a> {
     /// By host functions, one lane after the other.
     fn lane_by_lane(&mut self, fun: Fun, vals: &[Val], kinds: &[Kind], kind: Kind, vector: bool) -> Val {
         let mut lanes = Vec::new();
-        for lane in 0..if vector { LANES } else { 1 } {
+        for lane in 0..if vector { self.lanes.vector } else { 1 } {
             let x: Vec<Value> = vals.iter().zip(kinds).map(|(v, k)| self.lane_of(*v, *k, lane)).collect();
             lanes.push(self.host_fun(fun, &x, kinds));
         }

@@ -1,6 +1,6 @@
 //! Addresses: loads and stores of entries, with what is invariant in a loop computed before it.
 
-use super::body::{LANES, Lower, Val};
+use super::body::{Lower, Val};
 use crate::plan::{Address, BufferId, Extent, Index, Kind, LoopId, ValueId};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use gannet_lang::program::DimId;
@@ -243,10 +243,10 @@ impl Lower<'_> {
         if self.lane_stride(at) == Some(1) && kind != Kind::Bool {
             let terms = self.terms(at);
             let p = self.pointer(buffer, &terms);
-            let v = self.b.ins().load(lane_type.by(LANES as u32).expect("four lanes fit"), Self::flags(), p, 0);
+            let v = self.b.ins().load(self.lanes.of(lane_type), Self::flags(), p, 0);
             return Val { v, vector: true };
         }
-        let lanes: Vec<Value> = (0..LANES)
+        let lanes: Vec<Value> = (0..self.lanes.vector)
             .map(|lane| {
                 let p = self.lane_pointer(buffer, at, lane);
                 let x = self.b.ins().load(lane_type, Self::flags(), p, 0);
@@ -277,7 +277,7 @@ impl Lower<'_> {
         let bytes = i64::from(self.real.bytes());
         let moved = self.shared_term(&(Place::Loop(columns), 1, Extent::constant(1)), bytes);
         let p = self.b.ins().iadd(start, moved);
-        let ty: Type = if column.vector { self.real.by(LANES as u32).expect("four lanes fit") } else { self.real };
+        let ty: Type = if column.vector { self.lanes.of(self.real) } else { self.real };
         Val { v: self.b.ins().load(ty, Self::flags(), p, 0), vector: column.vector }
     }
 
@@ -298,7 +298,7 @@ impl Lower<'_> {
             self.b.ins().store(Self::flags(), v, p, 0);
             return;
         }
-        for lane in 0..LANES {
+        for lane in 0..self.lanes.vector {
             let x = self.lane_of(val, kind, lane);
             let p = self.lane_pointer(buffer, at, lane);
             self.b.ins().store(Self::flags(), x, p, 0);
@@ -329,11 +329,11 @@ impl Lower<'_> {
         let v = match kind {
             Kind::Bool => {
                 let wide = self.b.ins().uextend(types::I32, val.v);
-                let splat = self.b.ins().splat(types::I32X4, wide);
+                let splat = self.b.ins().splat(self.lanes.whole(), wide);
                 self.mask_of(splat)
             }
             kind => {
-                let ty = self.lane(kind).by(LANES as u32).expect("four lanes fit");
+                let ty = self.lanes.of(self.lane(kind));
                 self.b.ins().splat(ty, val.v)
             }
         };
@@ -343,7 +343,7 @@ impl Lower<'_> {
     /// All ones in lanes that are not nought.
     pub fn mask_of(&mut self, v: Value) -> Value {
         let zero = self.b.ins().iconst(types::I32, 0);
-        let zeros = self.b.ins().splat(types::I32X4, zero);
+        let zeros = self.b.ins().splat(self.lanes.whole(), zero);
         self.b.ins().icmp(cranelift_codegen::ir::condcodes::IntCC::NotEqual, v, zeros)
     }
 

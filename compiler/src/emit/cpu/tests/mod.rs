@@ -6,7 +6,7 @@ mod kernels;
 mod loops;
 mod scalars;
 
-use super::{Context, compile};
+use super::{Context, compile, compile_for, together, wide};
 use crate::graph::{Red, Tables};
 use crate::philox;
 use crate::plan::interpret::{Leaves, run};
@@ -217,7 +217,8 @@ pub fn assert_close(got: &[Vec<f64>], want: &[Vec<f64>], tolerance: f64, what: &
     }
 }
 
-/// Code agrees with the interpreter, and its results do not depend on how the range is split (bit by bit).
+/// Code agrees with the interpreter, and its results depend neither on how the range is split nor on the width of
+/// vectors (bit by bit).
 pub fn check(plan: &Plan, sizes: &[u64], buffers: &[Vec<f64>], tolerance: f64, what: &str) {
     let n = match &traversal(plan).outer.range {
         Range::Full(e) => e.eval(sizes),
@@ -227,10 +228,14 @@ pub fn check(plan: &Plan, sizes: &[u64], buffers: &[Vec<f64>], tolerance: f64, w
     let code = compile(plan);
     let got = run_compiled(plan, &code, sizes, buffers, &[(0, n)], 0);
     assert_close(&got, &interpret(plan, sizes, buffers), tolerance, what);
+    let bits = |all: &[Vec<f64>]| -> Vec<u64> { all.iter().flatten().map(|x| x.to_bits()).collect() };
+    let wide = usize::from(wide::is_possible() && together(plan, &plan.kernels[0]) == Some(8));
+    assert_eq!(code.wide(), wide, "{what}: are its vectors as wide as they can be?");
+    let narrow = run_compiled(plan, &compile_for(plan, false), sizes, buffers, &[(0, n)], 0);
+    assert_eq!(bits(&got), bits(&narrow), "{what}: vectors of 256 bits against 128");
     for (k, skip) in [(0, 1), (1, 0), (3, 1), (n / 2, 2), (n - 2, 3)] {
         let k = k.clamp(0, n);
         let parts = run_compiled(plan, &code, sizes, buffers, &[(0, k), (k, n)], skip);
-        let bits = |all: &[Vec<f64>]| -> Vec<u64> { all.iter().flatten().map(|x| x.to_bits()).collect() };
         assert_eq!(bits(&got), bits(&parts), "{what}: split at {k} of {n}, moved by {skip}");
     }
 }
