@@ -249,6 +249,21 @@ fn over_nothing() {
     }
 }
 
+/// A logarithm of a sum over nothing is a constant, which has the gradient 0.
+#[test]
+fn slopes_over_nothing() {
+    small(
+        "logsumexp",
+        "  slope = grad[u = w](sum[v: node](exp(logsumexp[e: link -> v](u[e]))))
+  report fiber = max(abs(slope - exp(w)))
+  low = u => sum[v: node](exp(logsumexp[e: link | e.src < v and e.src > v](u[e])))
+  report guard = max(abs(grad[u = w](low(u))))
+  u = 1*w
+  report forwards = along[u = w](low(u))",
+        1e-12,
+    );
+}
+
 /// Edges made from others, and their order.
 #[test]
 fn derived_edges() {

@@ -130,6 +130,13 @@ impl Over<'_> {
         let exp = g.map1(Fun::Exp, away);
         let sum = self.fold(g, Red::Sum, exp, guard);
         let log = g.map1(Fun::Log, sum);
+        if guard.is_none() && self.fiber.is_none() {
+            return g.add_all(&[log, shift]);
+        }
+        // Over nothing it is a constant: its gradient is 0 and not 0/0.
+        let none = g.num(f64::NEG_INFINITY);
+        let empty = g.map2(Fun::Eq, sum, zero);
+        let log = g.select(empty, none, log);
         g.add_all(&[log, shift])
     }
 }

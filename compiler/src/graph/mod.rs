@@ -17,7 +17,7 @@ pub use typing::fun_arity;
 
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
-use gannet_lang::program::{Axis, Dim, Elem, Hyper, Input, Output, Param, Size, State, Unit};
+use gannet_lang::program::{Axis, Dim, Elem, Fun, Hyper, Input, Output, Param, Size, State, Unit};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -210,7 +210,11 @@ impl Graph {
         let mut map = vec![NodeId(u32::MAX); self.len()];
         for id in self.ids().filter(|id| live[id.index()]) {
             let node = self.node(id);
-            let args: Args = node.args.iter().map(|a| map[a.index()]).collect();
+            let mut args: Args = node.args.iter().map(|a| map[a.index()]).collect();
+            // A new node may be one that was there before, so order is not kept.
+            if matches!(node.op, Op::Contract(_) | Op::Map(Fun::Add | Fun::Mul)) {
+                args.sort_unstable();
+            }
             let new_id = f(&mut new, id, node, &args);
             new.set_span(new_id, self.span(id));
             map[id.index()] = new_id;

@@ -55,7 +55,8 @@ impl Elab<'_> {
         if let [IndexItem::Bind { var, value: Some(count), .. }] = items {
             return self.unroll_reduction(red, &var.name, count, body, span, scope);
         }
-        if let Some(dims) = self.whole_dims(items, scope)? {
+        let whole = if self.indexes(items, body, scope) { None } else { self.whole_dims(items, scope)? };
+        if let Some(dims) = whole {
             if let Some(g) = guard {
                 return fail(
                     Diagnostic::error(

@@ -59,13 +59,7 @@ impl Elab<'_> {
         let axes = self.family_axes(&own);
         let id = match self.unit.params.iter().position(|p| p.name == name) {
             Some(k) if self.unit.params[k].ty.axes == axes => ParamId::new(k),
-            Some(k) => {
-                let d =
-                    Diagnostic::error(Code::G0209, ty.span, format!("the parameter `{name}` would have two shapes"));
-                return fail(
-                    d.label(self.unit.params[k].span, "declared here").hint("give each use an instance of its own"),
-                );
-            }
+            Some(k) => return fail(self.two_shapes(k, &axes, ty.span)),
             None => {
                 let role = self.role(decl)?;
                 let first = self.first_value(decl, elem, &own, scope)?;
@@ -76,6 +70,24 @@ impl Elab<'_> {
         let value = self.used_param(id, decl.name.span);
         scope.set(&decl.name.name, Value::Tensor(value));
         Ok(())
+    }
+
+    /// A parameter that another use gave other dims; that of a run has those it was trained with.
+    fn two_shapes(&self, k: usize, axes: &[Axis], span: Span) -> Diagnostic {
+        let known = &self.unit.params[k];
+        let shape = |axes: &[Axis]| axes.iter().map(|a| self.dim_name(a.dim)).collect::<Vec<_>>().join(", ");
+        let trained = |r: &&crate::program::Run| r.params.iter().any(|p| p.0.index() == k);
+        if let Some(run) = self.unit.runs.iter().find(trained) {
+            let own = known.name.split_once('.').map_or(known.name.as_str(), |n| n.1);
+            let (was, is) = (shape(&known.ty.axes), shape(axes));
+            let message =
+                format!("`{own}` of the run of `{}` is over [{was}], here it would be over [{is}]", run.train);
+            return Diagnostic::error(Code::G0209, span, message).hint(
+                "call the net with the dims that it was trained with; a list `[1, 2, 3]` is over the dim named `3`: give it another by `x[i: d] = ([1, 2, 3][i] else 0)`",
+            );
+        }
+        let d = Diagnostic::error(Code::G0209, span, format!("the parameter `{}` would have two shapes", known.name));
+        d.label(known.span, "declared here").hint("give each use an instance of its own")
     }
 
     fn new_param(&mut self, name: String, ty: Ty, role: Role, first: TermId, span: Span) -> ParamId {

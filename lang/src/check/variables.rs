@@ -61,7 +61,8 @@ impl Elab<'_> {
         for (name, dim, span) in wanted {
             let dim = dim
                 .or_else(|| found.get(&name).copied())
-                .or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body)));
+                .or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body)))
+                .or_else(|| if let Some(Value::Dim(d)) = scope.get(&name) { Some(d) } else { None });
             let Some(dim) = dim else {
                 return fail(
                     Diagnostic::error(
@@ -76,6 +77,23 @@ impl Elab<'_> {
             out.push((name, self.fresh_axis(dim, &taken)));
         }
         Ok(out)
+    }
+
+    /// Is one of these names, which a signature gave to a dim (`a: real[i: node]`), the index of a read in the body? Then
+    /// it is a variable over that dim.
+    pub fn indexes(&mut self, items: &[IndexItem], body: &Expr, scope: &Rc<Scope>) -> bool {
+        let names: Vec<String> = items
+            .iter()
+            .filter_map(|item| match item {
+                IndexItem::Expr(e) => match &*e.kind {
+                    ExprKind::Name { name, primed: false } => Some(name.clone()),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .filter(|name| matches!(scope.get(name), Some(Value::Dim(_))))
+            .collect();
+        is_index(&names, body) && !self.inferred(&names, &[body], scope).is_empty()
     }
 
     /// The dims of variables, inferred; what is found helps to find the others: in `softmax[class](s[k])[j]` it is
@@ -328,4 +346,17 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Name { .. } | ExprKind::FileRef(_) => {}
     }
     out
+}
+
+/// Does one of the names stand alone between brackets?
+fn is_index(names: &[String], e: &Expr) -> bool {
+    !names.is_empty()
+        && (matches!(&*e.kind, ExprKind::Bracket(_, items, _) if items.iter().any(|i| names_one(i, names)))
+            || match &*e.kind {
+                ExprKind::Block(body) => {
+                    body.stmts.iter().any(|s| matches!(s, Stmt::Let(l) if is_index(names, &l.value)))
+                        || body.value.iter().any(|v| is_index(names, v))
+                }
+                _ => children(e).into_iter().any(|child| is_index(names, child)),
+            })
 }

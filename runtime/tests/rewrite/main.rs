@@ -236,6 +236,19 @@ fn a_chain_is_done_from_its_cheap_end() {
     assert!(top.args.iter().any(|x| new.node(*x).op == Op::Contract(sorted([axis(2)]))), "matrix times vector first");
 }
 
+/// A part of the cheapest order that a later equation has too comes first then: its users list it in its new place.
+#[test]
+fn the_order_of_contractions_keeps_laws() {
+    let mut g = Graph::new(tables());
+    let (a, b, v) = (param(&mut g, 1), param(&mut g, 3), param(&mut g, 12));
+    let chain = g.contract(&[axis(1), axis(2)], &[a, b, v]);
+    let other = g.map1(Fun::Tanh, a);
+    let part = g.contract(&[axis(2)], &[b, v]);
+    let product = g.mul_all(&[other, part]);
+    g.outputs = vec![(Output::Loss, chain), (Output::Value("product".into()), product)];
+    egraph::order(&g).verify().unwrap_or_else(|e| panic!("{e}"));
+}
+
 #[test]
 fn a_softmax_and_its_logarithm_are_stable() {
     let mut g = Graph::new(tables());
