@@ -103,7 +103,7 @@ pub fn program(seed: u64) -> Program {
         functions: ["gelu", "silu", "mish"].map(String::from).to_vec(),
         count: 0,
     };
-    if seed % 8 == 7 { g.training(seed) } else { g.task(order) }
+    if seed % 8 == 7 { g.training(seed) } else { g.task(order, seed) }
 }
 
 impl Gen {
@@ -245,7 +245,7 @@ impl Gen {
         self.head.push("dim layer = 2, worker = 3, pair = 2*layer".into());
     }
 
-    fn task(mut self, order: usize) -> Program {
+    fn task(mut self, order: usize, seed: u64) -> Program {
         let large = order < 2 && self.chance(12);
         self.declare_dims(large);
         let files = if self.chance(3) { self.declare_edges() } else { Vec::new() };
@@ -267,12 +267,26 @@ impl Gen {
         let setup = std::mem::take(&mut self.out);
         let statements = if large { 2 } else { 2 + self.below(5) };
         (0..statements).for_each(|_| self.statement());
+        self.rare(seed, order, &moved[0].0);
         let inside = std::mem::take(&mut self.out);
         let mut p = Program { files, setup, moved, inside, order, ..Program::default() };
         p.reports = self.discrete();
         p.head = self.head;
         p.open = self.dims.iter().filter(|d| d.open).map(|d| (d.name.clone(), d.size as u64)).collect();
         p
+    }
+
+    /// What chance alone brings too seldom for a few programs.
+    fn rare(&mut self, seed: u64, order: usize, u: &str) {
+        match seed % 16 {
+            1 => {
+                self.head.push("fn straight(x) = sin(x)\n  backward dy -> dy * cos(x)".into());
+                self.line(format!("total = total + mean(straight({u}))"));
+            }
+            2 => self.line(format!("total = total + 0.1*sum(cholesky([[2 + mean(sin({u})), 0.3], [0.3, 3]]))")),
+            3 if order < 2 => self.line(format!("total = total + 0.1*mean(sign({u} + 0.137))")),
+            _ => {}
+        }
     }
 
     /// Some dims, sometimes one of them twice.
