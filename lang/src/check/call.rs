@@ -2,7 +2,7 @@
 
 use super::builtin::builtin;
 use super::library::is_library;
-use super::value::{Closure, Instance, Net, Rule, Scope, Tensor, Value};
+use super::value::{Closure, Instance, Net, Scope, Tensor, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, Ident, IndexItem, ParamDecl};
 use crate::diag::{Code, Diagnostic, Span};
@@ -230,39 +230,6 @@ impl Elab<'_> {
         let name = instance.net.decl.name.name.clone();
         let pairs = self.pair(&name, &instance.net.decl.params.clone(), args, span, scope)?;
         self.run_net(instance, pairs, span).map(|run| run.value)
-    }
-
-    fn call_rule(&mut self, mut rules: Vec<Rule>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let mut values = Vec::new();
-        for arg in args {
-            if arg.name.is_none() {
-                values.push(self.eval(&arg.value, scope)?);
-            }
-        }
-        if values.iter().any(|v| matches!(v, Value::Tree(_))) {
-            let [w, g] = values.as_slice() else {
-                return fail(Diagnostic::error(
-                    Code::G0301,
-                    span,
-                    "a rule is applied to the parameters and the gradient: `base(w, g)`",
-                ));
-            };
-            let (Value::Tree(w), Value::Tree(g)) = (w, g) else {
-                return fail(Diagnostic::error(Code::G0406, span, "a rule is applied to two trees: `base(w, g)`"));
-            };
-            let prefix =
-                scope.get("<rule>").map(|v| if let Value::Text(t) = v { t } else { String::new() }).unwrap_or_default();
-            return self.apply_rules(&rules, w.clone(), Some(g.clone()), None, &prefix, span).map(Value::Tree);
-        }
-        let Some(last) = rules.last_mut() else { unreachable!("a chain has a rule") };
-        if !last.args.is_empty() || rules.len() != 1 {
-            return fail(Diagnostic::error(Code::G0406, span, "this rule has its arguments already"));
-        }
-        let decl = rules[0].decl.clone();
-        let pairs = self.pair(&decl.name.name, &decl.params, args, span, scope)?;
-        rules[0].args = pairs.into_iter().map(|(n, v, _)| (n, v)).collect();
-        rules[0].span = span;
-        Ok(Value::Rules(rules))
     }
 
     /// `a.b`.

@@ -6,6 +6,7 @@ mod axis;
 mod backward;
 mod builtin;
 mod call;
+mod carry;
 mod core;
 mod data;
 mod definitions;
@@ -34,6 +35,7 @@ mod reduce;
 mod repeat;
 mod report;
 mod rule;
+mod rule_call;
 mod run;
 mod schedule;
 mod sorted;
@@ -119,6 +121,8 @@ struct Elab<'a> {
     call_paths: train::CallPaths,
     /// Every how many steps the rule in hand is applied.
     stride: Option<u64>,
+    /// The loops whose bodies are being evaluated.
+    carriers: Vec<carry::Carrier>,
     /// States of the rules of this unit.
     rule_states: Vec<run::RuleState>,
     /// How many instances of a net a path has.

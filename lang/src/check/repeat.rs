@@ -5,6 +5,7 @@
 //! The body is evaluated with the loop's variable as one more active index variable. A first value such as 0 says little
 //! of a state's shape, so the body is first evaluated on trial until the shapes no longer grow.
 
+use super::carry::{Carrier, Unnamed};
 use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
@@ -51,7 +52,9 @@ impl Elab<'_> {
         let axis = self.fresh_axis(dim, &[]);
         let mut states = Vec::new();
         for (name, first) in &ast.from {
-            states.push(Carried { name: name.clone(), first: self.eval(first, scope)?, span: first.span });
+            let value = self.eval(first, scope)?;
+            let value = self.as_tree(&value, first.span);
+            states.push(Carried { name: name.clone(), first: value, span: first.span });
         }
         if states.is_empty() {
             return fail(
@@ -73,9 +76,9 @@ impl Elab<'_> {
         self.find_shapes(repeat, scope);
         let start = self.start_scope(repeat, scope)?;
         let inner = Scope::inside(&start);
-        for stmt in &repeat.ast.body {
-            self.loop_stmt(stmt, repeat, &inner)?;
-        }
+        let body = repeat.ast.body.iter().try_for_each(|stmt| self.loop_stmt(stmt, repeat, &inner));
+        let carried = self.carriers.pop().expect("entered with the states").unnamed;
+        body?;
         let (mut first, mut next) = (Vec::new(), Vec::new());
         for state in &repeat.states {
             let Some(after) = inner.get(&format!("{}'", state.name.name)) else {
@@ -91,29 +94,47 @@ impl Elab<'_> {
                 next.push(b);
             }
         }
+        for state in carried {
+            first.push(state.first);
+            next.push(self.next_unnamed(&state, repeat.axis)?);
+        }
         let go_on = self.loop_condition(repeat, &start, &inner, &mut next)?;
         let fixed = repeat.ast.kind == LoopKind::Fix;
         self.unit.loops[repeat.id.index()] = Loop { axis: repeat.axis, fixed, first, next, go_on };
         self.loop_value(repeat, &inner)
     }
 
-    /// The scope in which the states have their values now, and the variable its place.
+    /// The next value of a state that a rule has in the loop, over exactly its axes.
+    fn next_unnamed(&mut self, state: &Unnamed, axis: Axis) -> Check<TermId> {
+        let next = state.next.expect("rules advance their states");
+        let held = self.ty(state.first).axes.clone();
+        if self.ty(next).axes.iter().any(|a| *a != axis && !held.contains(a)) {
+            let message = format!("the state `{}` has other dims at the next step of the loop", state.name);
+            return fail(Diagnostic::error(Code::G0209, state.span, message));
+        }
+        Ok(self.spread(next, &held, state.span))
+    }
+
+    /// The scope in which the states have their values now, and the variable its place. From here on rules keep their
+    /// states in the loop.
     fn start_scope(&mut self, repeat: &Repeat<'_>, scope: &Rc<Scope>) -> Check<Rc<Scope>> {
         let start = Scope::inside(scope);
         if let Some((var, _)) = &repeat.ast.over {
             let iota = self.iota(repeat.axis, var.span);
             start.set(&var.name, Value::Tensor(iota));
         }
-        let mut k = 0;
+        let mut named: Vec<(Tensor, Tensor)> = Vec::new();
         for state in &repeat.states {
             let now = self.map_value(&state.first, state.span, |elab, t| {
                 let ty = elab.ty(t.id).clone();
-                let id = elab.term(Op::LoopState(repeat.id, k), ty.elem, ty.axes, state.span);
-                k += 1;
-                Tensor { id, axes: t.axes.clone() }
+                let id = elab.term(Op::LoopState(repeat.id, named.len() as u32), ty.elem, ty.axes, state.span);
+                let now = Tensor { id, axes: t.axes.clone() };
+                named.push((t.clone(), now.clone()));
+                now
             })?;
             start.set(&state.name.name, now);
         }
+        self.carriers.push(Carrier { id: repeat.id, axis: repeat.axis, named, unnamed: Vec::new() });
         Ok(start)
     }
 
@@ -157,6 +178,7 @@ impl Elab<'_> {
             for stmt in &repeat.ast.body {
                 self.on_trial(|elab| elab.loop_stmt(stmt, repeat, &inner));
             }
+            self.carriers.pop();
             self.lenient = lenient;
             let mut grown = false;
             for state in &mut repeat.states {

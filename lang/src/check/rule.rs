@@ -3,13 +3,14 @@
 //! In a chain, transforms on the gradient (`on g`) run first to last; a rule on the weights that is not the last one
 //! (`decay(k) |> sgd()`) gives the weights that the next one starts from.
 
+use super::carry::Slot;
 use super::run::RuleState;
 use super::store::role_named;
 use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Expr, ExprKind, IndexItem, Init, Stmt, TypeAxis, TypeExpr, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Role, StateId};
+use crate::program::{Axis, Elem, Role, Ty};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -22,7 +23,7 @@ fn names_weights(scope: &Rc<Scope>) -> String {
 }
 
 /// The states of a rule: name, then one state a leaf or a single one.
-type RuleStates = Vec<(String, Vec<StateId>, bool, Span)>;
+type RuleStates = Vec<(String, Vec<Slot>, bool, Span)>;
 
 impl Elab<'_> {
     /// The next weights by a chain of rules.
@@ -151,6 +152,9 @@ impl Elab<'_> {
 
     /// How often the rule was applied, this time included: the step, unless it is applied every so many steps.
     fn rule_step(&mut self, span: Span) -> Check<Tensor> {
+        if let Some(t) = self.step_of_loop(span)? {
+            return Ok(t);
+        }
         let t = self.step_number(span);
         match self.stride {
             None | Some(1) => Ok(t),
@@ -229,22 +233,8 @@ impl Elab<'_> {
     ) -> Check<()> {
         let name = &decl.name.name;
         let span = decl.name.span;
-        let first = |elab: &mut Self| -> Check<Value> {
-            let mode = Mode { first: true, instead: BTreeMap::new(), ..elab.mode.clone() };
-            elab.in_mode(mode, |elab| {
-                let start = Scope::inside(scope);
-                let params: Vec<_> = subject.leaves.iter().filter_map(|l| l.param).collect();
-                if params.len() == subject.leaves.len() {
-                    let tree = elab.tree_of(&params, "", span);
-                    start.set(names_weights(scope), Value::Tree(tree));
-                }
-                match &decl.init {
-                    Some(Init::Value(e)) => elab.eval(e, &start),
-                    _ => Ok(Value::Num(0.0)),
-                }
-            })
-        };
-        let value = first(self)?;
+        let value = self.first_of_state(decl, subject, scope)?;
+        let around = self.around_loop(subject);
         let history = decl.ty.as_ref().filter(|ty| ty.elem.name == "tree");
         if let Some(ty) = decl.ty.as_ref().filter(|_| history.is_none()) {
             let (elem, axes) = self.closed_type(ty, scope)?;
@@ -253,14 +243,13 @@ impl Elab<'_> {
                 _ => self.tensor(&value, span)?,
             };
             let t = self.spread_like_axes(&t, &Tensor { id: t.id, axes: axes.clone() }, span)?;
-            let id = self.new_state(format!("{own}.{name}"), elem, axes, t.id, span);
-            self.rule_states.push(RuleState { rule: own.into(), name: name.clone(), tensors: vec![(None, id)] });
-            let now = self.state_value(id, span);
+            let (slot, now) = self.rule_slot(format!("{own}.{name}"), Ty { elem, axes }, t.id, &around, span)?;
+            self.note_states(own, name, vec![(None, slot.clone())]);
             scope.set(name, Value::Tensor(now));
-            states.push((name.clone(), vec![id], true, span));
+            states.push((name.clone(), vec![slot], true, span));
             return Ok(());
         }
-        let mut ids = Vec::new();
+        let mut slots = Vec::new();
         let mut leaves = Vec::new();
         let firsts = if history.is_some() { None } else { Some(self.like_tree(subject, &value, span)?) };
         for (k, leaf) in subject.leaves.iter().enumerate() {
@@ -275,16 +264,50 @@ impl Elab<'_> {
             };
             let like = Tensor { id: leaf.value.id, axes: axes.clone() };
             let first = self.spread_like_axes(&first, &like, span)?;
-            let id = self.new_state(format!("{own}.{name}.{}", leaf.name), Elem::Real, axes, first.id, span);
-            ids.push(id);
-            let value = self.state_value(id, span);
+            let state = format!("{own}.{name}.{}", leaf.name);
+            let (slot, value) = self.rule_slot(state, Ty { elem: Elem::Real, axes }, first.id, &around, span)?;
+            slots.push(slot);
             leaves.push(Leaf { value, param: None, ..leaf.clone() });
         }
-        let tensors = leaves.iter().cloned().map(Some).zip(ids.iter().copied()).collect();
-        self.rule_states.push(RuleState { rule: own.into(), name: name.clone(), tensors });
+        self.note_states(own, name, leaves.iter().cloned().map(Some).zip(slots.iter().cloned()).collect());
         scope.set(name, Value::Tree(Tree { leaves }));
-        states.push((name.clone(), ids, false, span));
+        states.push((name.clone(), slots, false, span));
         Ok(())
+    }
+
+    /// The first value of a rule's state, at the first weights.
+    fn first_of_state(&mut self, decl: &VarDecl, subject: &Tree, scope: &Rc<Scope>) -> Check<Value> {
+        let start = Scope::inside(scope);
+        let first = |elab: &mut Self| match &decl.init {
+            Some(Init::Value(e)) => elab.eval(e, &start),
+            _ => Ok(Value::Num(0.0)),
+        };
+        if self.in_a_loop() {
+            let tree = self.first_in_loop(subject);
+            start.set(names_weights(scope), Value::Tree(tree));
+            return first(self);
+        }
+        let mode = Mode { first: true, instead: BTreeMap::new(), ..self.mode.clone() };
+        self.in_mode(mode, |elab| {
+            let params: Vec<_> = subject.leaves.iter().filter_map(|l| l.param).collect();
+            if params.len() == subject.leaves.len() {
+                let tree = elab.tree_of(&params, "", decl.name.span);
+                start.set(names_weights(scope), Value::Tree(tree));
+            }
+            first(elab)
+        })
+    }
+
+    /// Notes states that a run's fields may name; those that a loop carries end with it.
+    fn note_states(&mut self, own: &str, name: &str, slots: Vec<(Option<Leaf>, Slot)>) {
+        let held = |(leaf, slot)| match slot {
+            Slot::State(id) => Some((leaf, id)),
+            Slot::Carried(_) => None,
+        };
+        let tensors: Vec<_> = slots.into_iter().filter_map(held).collect();
+        if !tensors.is_empty() {
+            self.rule_states.push(RuleState { rule: own.into(), name: name.into(), tensors });
+        }
     }
 
     /// The axes of a state's tensor for a leaf: in front those of a history, `state h: tree[past]`.
@@ -406,20 +429,20 @@ impl Elab<'_> {
             };
             if *single {
                 let t = self.tensor(&v, *span)?;
-                let axes = self.unit.states[ids[0].index()].ty.axes.clone();
-                let t = self.spread_like_axes(&t, &Tensor { id: t.id, axes }, *span)?;
-                self.next_states.insert(ids[0], t.id);
+                let now = self.slot_value(&ids[0], *span);
+                let t = self.spread_like_axes(&t, &now, *span)?;
+                self.advance_slot(&ids[0], t.id);
                 continue;
             }
             let mut like = Tree { leaves: Vec::new() };
-            for id in ids {
-                let value = self.state_value(*id, *span);
+            for slot in ids {
+                let value = self.slot_value(slot, *span);
                 like.leaves.push(Leaf { name: String::new(), role: Role::Weight, param: None, value });
             }
             let tree = self.like_tree(&like, &v, *span)?;
-            for (id, (leaf, own)) in ids.iter().zip(tree.leaves.iter().zip(&like.leaves)) {
+            for (slot, (leaf, own)) in ids.iter().zip(tree.leaves.iter().zip(&like.leaves)) {
                 let t = self.spread_like(&leaf.value, &own.value, *span)?;
-                self.next_states.insert(*id, t.id);
+                self.advance_slot(slot, t.id);
             }
         }
         Ok(())

@@ -75,6 +75,7 @@ impl<'a> Elab<'a> {
             domains: BTreeMap::new(),
             advanced: BTreeSet::new(),
             stride: None,
+            carriers: vec![],
             rule_states: vec![],
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
