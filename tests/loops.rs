@@ -64,6 +64,57 @@ task t real f64 {
 }",
     ),
     (
+        "implicit_by_cg",
+        "use std.rules
+dim d = 5
+task t real f64 {
+  m ~ normal[d, 3]
+  b ~ normal[d]
+  A[i: d, j: d] = sum[k](m[i, k]*m[j, k]) + (if i == j then 1 else 0)
+  f = s => sum(cg(v => s*(A @ v), b)^3)
+  h = s => sum(solve(s*A, b)^3)
+  report value = f(2) - h(2)
+  report d1 = grad[s = 2](f(s)) - grad[s = 2](h(s))
+  report d2 = grad[s = 2](grad[u = s](f(u))) - grad[s = 2](grad[u = s](h(u)))
+  report d3 = grad[s = 2](grad[u = s](grad[v = u](f(v)))) - grad[s = 2](grad[u = s](grad[v = u](h(v))))
+  two = 2 + 0*b[0]
+  report along = along[two = 1](f(two)) - grad[s = 2](h(s))
+  report mixed = along[two = 1](grad[u = two](f(u))) - grad[s = 2](grad[u = s](h(u)))
+  least = y => argmin u of sum(exp(u) - u*exp(y*b)) + 0.5*dot(u, A @ u) from 0*b by lbfgs() max 60
+  newton = y => iterate 12 from u = 0*b {
+    slope = exp(u) - exp(y*b) + A @ u
+    H[i: d, j: d] = A[i, j] + (if i == j then exp(u[i]) else 0)
+    u' = u - solve(H, slope)
+  }
+  report least = norm(least(1) - newton(1))
+  report l1 = grad[y = 1](sum(least(y)^2)) - grad[y = 1](sum(newton(y)^2))
+  report l2 = grad[y = 1](grad[z = y](sum(least(z)^2))) - grad[y = 1](grad[z = y](sum(newton(z)^2)))
+}",
+    ),
+    (
+        "rules_in_loops",
+        "use std.rules
+task t real f64 {
+  u = iterate 30 from u = [1, 2, 3] { u' = adam(0.1)(u, 2*(u - 5)) }
+  v = iterate 30 from v = 0 + [1, 2, 3], m = 0, s = 0, k = 0 {
+    g = 2*(v - 5)
+    k' = k + 1
+    m' = 0.9*m + 0.1*g
+    s' = 0.999*s + 0.001*g^2
+    v' = v - 0.1*(m'/(1 - 0.9^k'))/(sqrt(s'/(1 - 0.999^k')) + 1e-8)
+  }
+  report adam = norm(u - v.v)
+  p = e => iterate 3 from w = 2 { w' = sgd(e, momentum = 0.5)(w, w) }
+  q = e => { a = 2 - 2*e; b = a - e*(0.5*2 + a); b - e*(0.5*(0.5*2 + a) + b) }
+  report sgd = p(0.1) - q(0.1)
+  report through = grad[e = 0.1](p(e)) - grad[e = 0.1](q(e))
+  rows = [1, 2, 4]
+  each[i] = iterate 5 from w = rows[i] { w' = sgd(0.1, momentum = 0.9)(w, rows[i]*w) }
+  one = iterate 5 from w = 4 { w' = sgd(0.1, momentum = 0.9)(w, 4*w) }
+  report entries = each[2] - one
+}",
+    ),
+    (
         "iterate",
         "task t real f64 {
   root = (a) => iterate while abs(z^2 - a) > 1e-12 max 60 from z = 1 { z' = 0.5*(z + a/z) }

@@ -338,6 +338,7 @@ impl Display for Expr {
             ExprKind::Columns(from, to) => write!(f, "(columns {from}..{to})"),
             ExprKind::Column(which) => write!(f, "(column {which})"),
             ExprKind::Loop(inner) => write!(f, "{inner}"),
+            ExprKind::Argmin(inner) => write!(f, "{inner}"),
         }
     }
 }
@@ -345,6 +346,14 @@ impl Display for Expr {
 /// Is it `[i] = v`, an entry, and not a leaf?
 fn on_entry(entries: &[String]) -> bool {
     entries.iter().any(|entry| entry.starts_with('['))
+}
+
+impl Display for ArgminExpr {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        write!(f, "(argmin {} of {}", self.var, self.of)?;
+        write!(f, "{}{}", Opt(" from ", &self.from, ""), Opt(" by ", &self.by, ""))?;
+        write!(f, "{}{})", Opt(" until ", &self.until, ""), Opt(" max ", &self.max, ""))
+    }
 }
 
 impl Display for LoopExpr {
@@ -365,7 +374,7 @@ impl Display for LoopExpr {
             Opt(" ", &self.count, ""),
             Opt(if self.until { " until " } else { " while " }, &self.condition, "")
         )?;
-        write!(f, "{}", Opt(" max ", &self.max, ""))?;
+        write!(f, "{}{}", Opt(" max ", &self.max, ""), Opt(" by ", &self.by, ""))?;
         if self.kind != LoopKind::Fix && !from.is_empty() {
             write!(f, " from {}", List(&from))?;
         }

@@ -1,7 +1,7 @@
 //! The Program's text form, for `--emit program` and tests: dims, leaves, then each function's terms.
 //! Law: the same program prints the same text; a term is printed once in each function that needs it.
 
-use crate::program::{At, Axis, Elem, LoopPart, Op, Output, Program, Size, SizeExpr, TermId, Ty, Unit};
+use crate::program::{At, Axis, Elem, Implicit, LoopPart, Op, Output, Program, Size, SizeExpr, TermId, Ty, Unit};
 use std::fmt::Write;
 
 /// All units and checks.
@@ -228,7 +228,11 @@ fn loop_text(l: &crate::program::Loop, unit: &Unit) -> String {
     format!(
         "over {}{}: {}{test}",
         axis(l.axis, unit),
-        if l.fixed { " to a fixed point" } else { "" },
+        match l.fixed {
+            None => "",
+            Some(Implicit::Repeat) => " to a fixed point",
+            Some(Implicit::Conjugate) => " to a fixed point by cg",
+        },
         states.join(", ")
     )
 }

@@ -13,6 +13,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("std/schedules.gnt", include_str!("../std/schedules.gnt")),
     ("std/metrics.gnt", include_str!("../std/metrics.gnt")),
     ("std/domains.gnt", include_str!("../std/domains.gnt")),
+    ("std/solvers.gnt", include_str!("../std/solvers.gnt")),
 ];
 
 /// The text of a library file, for example `std/rules.gnt`.

@@ -13,6 +13,7 @@
 //! a reduction share its cotangent evenly; the branch that a `Select` does not take never makes a NaN.
 
 mod adjoint;
+mod conjugate;
 mod cotangent;
 mod custom;
 mod library;

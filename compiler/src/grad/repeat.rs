@@ -9,12 +9,12 @@
 use super::cotangent::{Ctx, Scratch, Term};
 use super::{active_from, sweep_from};
 use crate::graph::{Args, Axes, Body, Graph, LoopBuilder, NodeId, Op, Red, sorted};
-use gannet_lang::program::{Elem, Fun, LoopTest, PointId};
+use gannet_lang::program::{Elem, Fun, Implicit, LoopTest, PointId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A fixed point of cotangents is found when a step changes them by this part of their size.
-const IMPLICIT_TOLERANCE: f64 = 1e-7;
+pub(super) const IMPLICIT_TOLERANCE: f64 = 1e-7;
 
 /// The loop whose adjoint is built.
 struct Forward {
@@ -55,7 +55,7 @@ impl Ctx<'_> {
         }
         let active = active_operands(self.g, &body, &args, &|k| active(args[k]));
         let forward = Forward { id, body, args, active, parts, copies: sorted(copies) };
-        let found = if forward.body.fixed { self.implicit(&forward) } else { self.backward(&forward) };
+        let found = if forward.body.fixed.is_some() { self.implicit(&forward) } else { self.backward(&forward) };
         found.into_iter().map(|(x, value)| (x, Term { value, deltas: vec![], live: None })).collect()
     }
 
@@ -159,10 +159,11 @@ impl Ctx<'_> {
         let ends: Vec<NodeId> = states.iter().map(|k| self.g.part(f.id, *k)).collect();
         let next: Vec<NodeId> = f.body.next().collect();
         let mut builder = LoopBuilder::new(f.body.axis);
-        builder.fixed = true;
+        builder.fixed = f.body.fixed;
         let mut step = Graph::like(self.g);
-        let now: Vec<NodeId> = given.iter().map(|g| builder.state(self.g, &mut step, *g)).collect();
         let outer: Vec<NodeId> = (0..f.args.len()).map(|k| self.at_end(f, &ends, k)).collect();
+        let first = self.first_of_implicit(&f.body, &outer, &given);
+        let now: Vec<NodeId> = first.iter().map(|g| builder.state(self.g, &mut step, *g)).collect();
         let leaves = leaves_in(self.g, &mut builder, &mut step, &outer);
         let map = inline(&f.body.graph, &mut step, &leaves);
         let seeds: Vec<(NodeId, NodeId)> = states.iter().map(|k| (map[&next[*k]], now[*k])).collect();
@@ -173,8 +174,8 @@ impl Ctx<'_> {
             let g = builder.outer(self.g, &mut step, given[*k]);
             after.push(step.add_all(&[g, found[k]]));
         }
-        let go_on = changes(&mut step, &now, &after);
-        let solved = builder.finish(self.g, step, &after, Some((LoopTest::After, go_on)), &[]);
+        let go_on = implicit_test(&mut step, &f.body, &now, &after);
+        let solved = builder.finish(self.g, step, &after, Some(go_on), &[]);
         // One step at the fixed point, outside of any loop, gives the cotangents of everything else.
         let mut leaves = BTreeMap::new();
         for (k, x) in outer.iter().enumerate() {
@@ -277,7 +278,7 @@ fn cotangents_of(
 }
 
 /// As [`cotangents_of`], in a graph of its own.
-fn cotangents_in(
+pub(super) fn cotangents_in(
     g: &mut Graph,
     seeds: &[(NodeId, NodeId)],
     leaves: &BTreeMap<usize, NodeId>,
@@ -286,8 +287,17 @@ fn cotangents_in(
     cotangents_of(&mut Ctx { g, scratch: &mut scratch }, seeds, leaves)
 }
 
+/// When an implicit gradient is there: at once if it was solved before, else when it no longer changes.
+pub(super) fn implicit_test(step: &mut Graph, body: &Body, now: &[NodeId], after: &[NodeId]) -> (LoopTest, NodeId) {
+    if body.fixed == Some(Implicit::Conjugate) {
+        let zero = step.num(0.0);
+        return (LoopTest::Before, step.map2(Fun::Lt, zero, zero));
+    }
+    (LoopTest::After, changes(step, now, after))
+}
+
 /// Do values still change from step to step by more than the tolerance?
-pub(super) fn changes(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> NodeId {
+fn changes(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> NodeId {
     let (mut moved, mut size) = (vec![g.num(0.0)], vec![g.num(0.0)]);
     for (a, b) in now.iter().zip(next) {
         let away = g.map2(Fun::Sub, *b, *a);

@@ -3,25 +3,25 @@
 //! point by itself, `dz = (df/dz) dz + (df/dw) dw`.
 
 use super::cotangent::{Ctx, Scratch};
-use super::repeat::{active_operands, changes, inline, leaves_in};
+use super::repeat::{active_operands, implicit_test, inline, leaves_in};
 use super::tangent::Tangents;
 use crate::graph::{Args, Axes, Body, Graph, LoopBuilder, NodeId, Op, sorted};
-use gannet_lang::program::{Axis, LoopTest, PointId};
+use gannet_lang::program::{Axis, Implicit, PointId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A loop whose tangent is built.
 #[derive(Clone)]
-struct Moved {
+pub(super) struct Moved {
     id: NodeId,
-    body: Arc<Body>,
-    args: Args,
+    pub(super) body: Arc<Body>,
+    pub(super) args: Args,
     /// Tangents of the operands, over the axes of these and further directions.
-    by: Vec<Option<NodeId>>,
+    pub(super) by: Vec<Option<NodeId>>,
     /// Operands that move, states by way of others included.
-    active: Vec<bool>,
+    pub(super) active: Vec<bool>,
     /// Axes of directions.
-    directions: Axes,
+    pub(super) directions: Axes,
 }
 
 impl Ctx<'_> {
@@ -36,7 +36,7 @@ impl Ctx<'_> {
             dx.iter().for_each(|dx| directions.extend(self.axes(*dx).iter().copied().filter(|a| !own.contains(a))));
         }
         let m = Moved { id, body, args, by: by.to_vec(), active, directions: sorted(directions) };
-        if m.body.fixed { self.fixed_tangent(&m) } else { self.doubled(&m) }
+        if m.body.fixed.is_some() { self.fixed_tangent(&m) } else { self.doubled(&m) }
     }
 
     /// The tangent of a part, given the loop of tangents.
@@ -107,15 +107,18 @@ impl Ctx<'_> {
     /// The tangents of a fixed point.
     fn fixed_tangent(&mut self, m: &Moved) -> NodeId {
         let mut builder = LoopBuilder::new(m.body.axis);
-        builder.fixed = true;
+        builder.fixed = m.body.fixed;
         let mut step = Graph::like(self.g);
         let states: Vec<usize> = (0..m.body.states).filter(|k| m.active[*k]).collect();
-        // The first value of a fixed point does not count.
-        let by = (0..m.args.len()).map(|k| if k < m.body.states { None } else { m.by[k] }).collect();
         let outer: Vec<NodeId> =
             (0..m.args.len()).map(|k| if k < m.body.states { self.g.part(m.id, k) } else { m.args[k] }).collect();
         let leaves = leaves_in(self.g, &mut builder, &mut step, &outer);
-        let still = Moved { by, ..m.clone() };
+        // The first value of a fixed point does not count.
+        let mut still = Moved { by: m.by.clone(), ..m.clone() };
+        still.by[..m.body.states].fill(None);
+        if m.body.fixed == Some(Implicit::Conjugate) {
+            self.solve_tangents(m, &outer, &mut still.by);
+        }
         let seeds = self.tangent_leaves(&still, &mut builder, &mut step, &leaves, &states);
         let map = inline(&m.body.graph, &mut step, &leaves);
         let wanted: Vec<NodeId> = m.body.next().enumerate().filter(|n| m.active[n.0]).map(|n| map[&n.1]).collect();
@@ -123,8 +126,8 @@ impl Ctx<'_> {
         let nothing = step.num(0.0);
         let now: Vec<NodeId> = seeds[..states.len()].iter().map(|s| s.1).collect();
         let after: Vec<NodeId> = moved.iter().map(|d| d.unwrap_or(nothing)).collect();
-        let go_on = changes(&mut step, &now, &after);
-        let whole = builder.finish(self.g, step, &after, Some((LoopTest::After, go_on)), &[]);
+        let go_on = implicit_test(&mut step, &m.body, &now, &after);
+        let whole = builder.finish(self.g, step, &after, Some(go_on), &[]);
         let parts = states.iter().enumerate().map(|(at, k)| (*k, at)).collect();
         self.scratch.tangent_parts.insert(whole, parts);
         whole

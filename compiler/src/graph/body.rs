@@ -4,7 +4,7 @@
 //! every step.
 
 use super::{Axes, Graph, NodeId, Op, Type, sorted};
-use gannet_lang::program::{Axis, Elem, LoopTest, Output};
+use gannet_lang::program::{Axis, Elem, Implicit, LoopTest, Output};
 use std::sync::Arc;
 
 /// A loop with states: one step of it, and how steps follow each other.
@@ -20,8 +20,8 @@ pub struct Body {
     pub test: Option<LoopTest>,
     /// Does it go from the last place to the first?
     pub reverse: bool,
-    /// Is it the search for a fixed point? Then its gradient is the implicit one.
-    pub fixed: bool,
+    /// Is it the search for a fixed point? Then its gradient is the implicit one, solved so.
+    pub fixed: Option<Implicit>,
     /// One step. Outputs: next values, the condition (with a `test`), then what is kept of every step.
     pub graph: Graph,
     key: String,
@@ -31,7 +31,7 @@ impl Body {
     /// A body around a graph; see the fields.
     pub fn new(shape: &Body, graph: Graph) -> Arc<Body> {
         let Body { axis, states, slices, test, reverse, fixed, .. } = *shape;
-        let key = format!("{axis:?} {states} {slices} {test:?} {reverse} {fixed}\n{graph}");
+        let key = format!("{axis:?} {states} {slices} {test:?} {reverse} {fixed:?}\n{graph}");
         Arc::new(Body { axis, states, slices, test, reverse, fixed, graph, key })
     }
 
@@ -40,7 +40,7 @@ impl Body {
         axis: Axis,
         (states, slices): (usize, usize),
         test: Option<LoopTest>,
-        (reverse, fixed): (bool, bool),
+        (reverse, fixed): (bool, Option<Implicit>),
         graph: Graph,
     ) -> Arc<Body> {
         let shape = Body { axis, states, slices, test, reverse, fixed, graph: Graph::default(), key: String::new() };
@@ -136,14 +136,14 @@ pub struct LoopBuilder {
     /// From the last place to the first?
     pub reverse: bool,
     /// A search for a fixed point?
-    pub fixed: bool,
+    pub fixed: Option<Implicit>,
     operands: Vec<(Role, NodeId, NodeId)>,
 }
 
 impl LoopBuilder {
     /// A loop without states.
     pub fn new(axis: Axis) -> Self {
-        LoopBuilder { axis, reverse: false, fixed: false, operands: Vec::new() }
+        LoopBuilder { axis, reverse: false, fixed: None, operands: Vec::new() }
     }
 
     fn arg(&mut self, step: &mut Graph, role: Role, operand: NodeId, ty: Type) -> NodeId {

@@ -168,6 +168,25 @@ pub enum ExprKind {
     /// `scan t in time from h = 0 { ... }`, `fix ...`, `iterate 20 from y = 0 { ... }`: loops whose
     /// parts are kept as written for the checker.
     Loop(Box<LoopExpr>),
+    /// `argmin u of E(u, x) from 0 by lbfgs() max 500`.
+    Argmin(Box<ArgminExpr>),
+}
+
+/// An inner problem: where an objective is least.
+#[derive(Clone, Debug)]
+pub struct ArgminExpr {
+    /// The variable.
+    pub var: Ident,
+    /// The objective, in which the variable stands.
+    pub of: Expr,
+    /// Where the search starts.
+    pub from: Option<Expr>,
+    /// The rule that descends.
+    pub by: Option<Expr>,
+    /// Where it stops early.
+    pub until: Option<Expr>,
+    /// How many steps it takes.
+    pub max: Option<Expr>,
 }
 
 /// A loop whose states are primed names.
@@ -185,6 +204,8 @@ pub struct LoopExpr {
     pub until: bool,
     /// `max 30`.
     pub max: Option<Expr>,
+    /// `by cg`: how the implicit gradient is solved.
+    pub by: Option<Ident>,
     /// `from h = 0, c = 0`.
     pub from: Vec<(Ident, Expr)>,
     /// The body.

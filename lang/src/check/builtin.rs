@@ -54,7 +54,7 @@ pub const REDUCTIONS: &[(&str, Red)] = &[
 pub const OTHERS: &[&str] = &["grad", "along", "stop", "norm", "dot", "flat", "size", "concat", "unflat", "plan"];
 
 /// Names of the language that this version does not compile yet.
-pub const LATER: &[&str] = &["cg", "reverse"];
+pub const LATER: &[&str] = &["reverse"];
 
 /// The built-in of that name.
 pub fn builtin(name: &str) -> Option<&'static str> {

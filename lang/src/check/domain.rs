@@ -17,12 +17,14 @@ pub enum Domain {
     Simplex(Span),
     /// Orthonormal columns (or rows, if there are fewer) of the last two dims.
     Stiefel(Span),
+    /// Symmetric, with eigenvalues of at least 1e-6.
+    Spd(Span),
     /// `keep w' = project(w')`, in the scope where it stands.
     Keep(Rc<Let>, Rc<Scope>),
 }
 
 /// The domains by name, for messages.
-const NAMES: &str = "`0..`, `-1..1`, `simplex`, `stiefel`";
+const NAMES: &str = "`0..`, `-1..1`, `simplex`, `stiefel`, `spd`";
 
 impl Elab<'_> {
     /// `in 0..`, `in simplex`.
@@ -36,12 +38,19 @@ impl Elab<'_> {
         let domain = self.domain_of(e, scope)?;
         let needed = match domain {
             Domain::Simplex(_) => 1,
-            Domain::Stiefel(_) => 2,
+            Domain::Stiefel(_) | Domain::Spd(_) => 2,
             Domain::Box(..) | Domain::Keep(..) => 0,
         };
         if own < needed {
             let message = format!("this domain is one of tensors with {needed} dim(s) at least");
             return fail(Diagnostic::error(Code::G0407, e.span, message));
+        }
+        if let (Domain::Spd(_), [.., a, b]) = (&domain, self.unit.params[id.index()].ty.axes.as_slice())
+            && a.dim != b.dim
+        {
+            let message = "a symmetric matrix has one dim twice, as its rows and as its columns";
+            let d = Diagnostic::error(Code::G0407, e.span, message);
+            return fail(d.hint("for example `param s: real[d, d] in spd`"));
         }
         self.domains.insert(id, vec![domain]);
         self.project_first(id)
@@ -73,7 +82,7 @@ impl Elab<'_> {
             ExprKind::Name { name, .. } => match name.as_str() {
                 "simplex" => Ok(Domain::Simplex(e.span)),
                 "stiefel" => Ok(Domain::Stiefel(e.span)),
-                "spd" => self.later(e.span, "the domain `spd`"),
+                "spd" => Ok(Domain::Spd(e.span)),
                 other => {
                     let message = format!("there is no domain `{other}`");
                     let d = Diagnostic::error(Code::G0407, e.span, message);
@@ -158,21 +167,25 @@ impl Elab<'_> {
                 let t = self.tensor(&t?, *span)?;
                 Ok(Tensor { id: t.id, axes: front.iter().chain([last]).copied().collect() })
             }
-            Domain::Stiefel(span) => {
-                let (front, matrix) = next.axes.split_at(next.axes.len() - 2);
-                let (front, matrix) = (front.to_vec(), matrix.to_vec());
-                let active = std::mem::take(&mut self.active);
-                let t = self.within(&front, |elab| {
-                    let decl = elab.library_fn("project_stiefel", *span)?;
-                    let m = Value::Tensor(Tensor { id: next.id, axes: matrix });
-                    elab.run_fn(&decl, vec![("w".to_string(), m, *span)], *span)
-                });
-                self.active = active;
-                let t = self.tensor(&t?, *span)?;
-                Ok(Tensor { id: t.id, axes: front.into_iter().chain(t.axes).collect() })
-            }
+            Domain::Stiefel(span) => self.of_matrix("project_stiefel", next, *span),
+            Domain::Spd(span) => self.of_matrix("project_spd", next, *span),
             Domain::Keep(l, scope) => self.keep_next(l, scope, next),
         }
+    }
+
+    /// A function of the library on the last two dims of a tensor.
+    pub fn of_matrix(&mut self, fun: &str, t: &Tensor, span: Span) -> Check<Tensor> {
+        let (front, matrix) = t.axes.split_at(t.axes.len() - 2);
+        let (front, matrix) = (front.to_vec(), matrix.to_vec());
+        let active = std::mem::take(&mut self.active);
+        let value = self.within(&front, |elab| {
+            let decl = elab.library_fn(fun, span)?;
+            let m = Value::Tensor(Tensor { id: t.id, axes: matrix });
+            elab.run_fn(&decl, vec![("w".to_string(), m, span)], span)
+        });
+        self.active = active;
+        let value = self.tensor(&value?, span)?;
+        Ok(Tensor { id: value.id, axes: front.into_iter().chain(value.axes).collect() })
     }
 
     /// The value of a `keep` equation, where `w'` is the next value of each member of the families around.

@@ -5,7 +5,7 @@ use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, ExprKind};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Dist, Elem, Fun, Op, SiteId, Ty};
+use crate::program::{Axis, Dist, Elem, Fun, Op, SiteId, Size, Ty};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -47,9 +47,29 @@ impl Elab<'_> {
                 let centred = self.tensor(&centred, e.span)?;
                 self.scaled(&centred, scale, e.span)
             }
-            "orthogonal" => self.later(e.span, "the initial value `orthogonal`"),
+            "orthogonal" => self.orthogonal(axes, site, e.span),
             _ => self.distribution(&name, &args, axes, site, e.span),
         }
+    }
+
+    /// `~ orthogonal`: a matrix with orthonormal columns (rows, if there are fewer), uniform among these: the factor `q`
+    /// of a normal matrix whose other factor has a positive diagonal (Mezzadri 2007). Dims before the last two number
+    /// independent matrices.
+    fn orthogonal(&mut self, axes: &[Axis], site: SiteId, span: Span) -> Check<Tensor> {
+        let [.., rows, columns] = axes else {
+            let d = Diagnostic::error(Code::G0407, span, "only a matrix can be orthogonal");
+            return fail(d.hint("for a vector: `~ normal`"));
+        };
+        let normal = self.draw(Dist::Normal, site, axes, span);
+        let tall = match (&self.unit.dims[rows.dim.index()].size, &self.unit.dims[columns.dim.index()].size) {
+            (Size::Fixed(n), Size::Fixed(m)) => n >= m,
+            _ => {
+                let d = Diagnostic::error(Code::G0407, span, "an orthogonal matrix needs dims of known sizes");
+                return fail(d.hint("fix them: `dim d = 64`"));
+            }
+        };
+        let fun = if tall { "orthonormal_columns" } else { "orthonormal_rows" };
+        self.of_matrix(fun, &normal, span)
     }
 
     /// The expression with each distribution in it replaced by the name of a draw.
@@ -85,7 +105,7 @@ impl Elab<'_> {
         let mut n = Value::Num(1.0);
         for axis in axes {
             let size = match self.unit.dims[axis.dim.index()].size {
-                crate::program::Size::Fixed(k) => Value::Num(k as f64),
+                Size::Fixed(k) => Value::Num(k as f64),
                 _ => Value::Tensor(self.tensor(&Value::Dim(axis.dim), span)?),
             };
             n = self.apply_fun(Fun::Mul, &[n, size], &[span, span], span)?;

@@ -2,6 +2,7 @@
 //! Law: what it accepts has a type everywhere; what it refuses is refused with a place and a way out.
 
 mod along;
+mod argmin;
 mod axis;
 mod backward;
 mod builtin;
@@ -172,7 +173,7 @@ struct Elab<'a> {
     /// Shapes of a loop's states are being found: operands may still lack dims.
     lenient: bool,
     /// Fields of loops' results.
-    loop_fields: BTreeMap<TermId, Vec<(String, value::Value)>>,
+    loop_fields: BTreeMap<(TermId, bool), Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.
     faults: Vec<Diagnostic>,
     /// Does a block go on behind a faulty statement? Only where `faults` are shown in the end.

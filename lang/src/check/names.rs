@@ -230,7 +230,7 @@ impl Names<'_> {
                 self.expr(base);
                 pairs.iter().for_each(|(_, v)| self.expr(v));
             }
-            ExprKind::Loop(_) => {}
+            ExprKind::Loop(_) | ExprKind::Argmin(_) => {}
             _ => children(e).into_iter().for_each(|c| self.expr(c)),
         }
     }

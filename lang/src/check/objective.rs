@@ -2,7 +2,8 @@
 //! Law: an objective is evaluated with the batch and the draws of its step, whatever the parameters; `fresh` is one other
 //! batch with draws of its own, the same for every evaluation of a step.
 
-use super::value::{Objective, Scope, Tensor, Tree, Value};
+use super::argmin;
+use super::value::{Inner, Objective, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Frame, Mode, fail};
 use crate::ast::{Arg, Expr, IndexItem, Let, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
@@ -31,9 +32,29 @@ impl Elab<'_> {
 
     /// `L(w)`, `L(w; fresh)`, `L(z)`: the scalar that is descended.
     pub fn call_objective(&mut self, o: &Rc<Objective>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        if let Some(inner) = &o.inner {
+            return self.call_inner(inner, args, span, scope);
+        }
         let place = self.objective_place(o, args, span, scope)?;
         let t = self.objective_at(o, &place, false)?;
         self.mean_loss(t, o.negated, o.loss.span).map(Value::Tensor)
+    }
+
+    /// `L(u)` of an inner problem.
+    fn call_inner(&mut self, inner: &Inner, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let [Arg { name: None, value }] = args else {
+            let d = Diagnostic::error(Code::G0301, span, "the objective of an inner problem takes its variable: `L(u)`");
+            return fail(d.hint("it has no batch, so none is fresh"));
+        };
+        let at = match self.eval(value, scope)? {
+            Value::Tree(mut tree) if inner.tensor && tree.leaves.len() == 1 => Value::Tensor(tree.leaves.remove(0).value),
+            other => other,
+        };
+        let here = Scope::inside(scope);
+        here.set("<function>", inner.function.clone());
+        here.set("<at>", at);
+        let call = argmin::call(argmin::named("<function>", span), vec![argmin::named("<at>", value.span)], span);
+        self.scalar(&call, &here).map(Value::Tensor)
     }
 
     /// `L[n](w)`: one entry of the loss, of a sample or of one of several objectives.

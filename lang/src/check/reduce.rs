@@ -322,7 +322,7 @@ impl Elab<'_> {
         tree
     }
 
-    fn scalar(&mut self, body: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
+    pub fn scalar(&mut self, body: &Expr, scope: &Rc<Scope>) -> Check<Tensor> {
         let t = self.eval_tensor(body, scope)?;
         if t.axes.is_empty() {
             return Ok(t);

@@ -10,7 +10,7 @@ use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, Loop, LoopId, LoopPart, LoopTest, Op, Red, TermId};
+use crate::program::{Axis, Elem, Fun, Implicit, Loop, LoopId, LoopPart, LoopTest, Op, Red, TermId};
 use std::rc::Rc;
 
 /// Steps that a loop with a condition takes at most, unless `max` says otherwise.
@@ -63,7 +63,7 @@ impl Elab<'_> {
             );
         }
         let id = LoopId::new(self.unit.loops.len());
-        let nothing = Loop { axis, fixed: false, first: vec![], next: vec![], go_on: None };
+        let nothing = Loop { axis, fixed: None, first: vec![], next: vec![], go_on: None };
         self.unit.loops.push(nothing);
         let mut repeat = Repeat { ast, id, axis, span, states };
         self.within(&[axis], |elab| elab.repeated(&mut repeat, scope))
@@ -99,9 +99,29 @@ impl Elab<'_> {
             next.push(self.next_unnamed(&state, repeat.axis)?);
         }
         let go_on = self.loop_condition(repeat, &start, &inner, &mut next)?;
-        let fixed = repeat.ast.kind == LoopKind::Fix;
+        let fixed = self.implicit(repeat.ast)?;
         self.unit.loops[repeat.id.index()] = Loop { axis: repeat.axis, fixed, first, next, go_on };
         self.loop_value(repeat, &inner)
+    }
+
+    /// How the implicit gradient is solved, if there is one.
+    fn implicit(&self, ast: &LoopExpr) -> Check<Option<Implicit>> {
+        let Some(by) = &ast.by else { return Ok((ast.kind == LoopKind::Fix).then_some(Implicit::Repeat)) };
+        if ast.kind == LoopKind::Fix && by.name == "cg" {
+            return Ok(Some(Implicit::Conjugate));
+        }
+        let message = match ast.kind {
+            LoopKind::Fix => format!("`{}` is no way to solve the implicit gradient", by.name),
+            _ => "only the gradient of `fix` is implicit".to_string(),
+        };
+        let d = Diagnostic::error(Code::G0301, by.span, message);
+        fail(d.hint("`fix u = u0 by cg { u' = u - grad[u](E(u)) }`: conjugate gradients, for a symmetric step"))
+    }
+
+    /// What one loop's result has besides being a tensor, another has too.
+    pub fn same_fields(&mut self, from: &Value, to: &Value) {
+        let fields = loop_key(from).and_then(|key| self.loop_fields.get(&key).cloned());
+        self.more_fields(to, fields.unwrap_or_default());
     }
 
     /// The next value of a state that a rule has in the loop, over exactly its axes.
@@ -315,6 +335,11 @@ impl Elab<'_> {
         next: &mut [TermId],
     ) -> Check<Option<(LoopTest, TermId)>> {
         let Some(condition) = &repeat.ast.condition else {
+            if repeat.ast.by.is_some() {
+                // The first value is the solution: no step is taken.
+                let never = self.constant(0.0, Elem::Bool, repeat.span);
+                return Ok(Some((LoopTest::Before, never.id)));
+            }
             if repeat.ast.kind == LoopKind::Fix {
                 let d = Diagnostic::error(Code::G0301, repeat.span, "`fix` needs to know when it is there");
                 return fail(d.hint("for example `fix z = 0 until norm(z' - z) < 1e-6 max 200 { ... }`"));
@@ -449,22 +474,18 @@ impl Elab<'_> {
 
     /// Fields that a loop's result has besides being a tensor.
     fn more_fields(&mut self, value: &Value, fields: Vec<(String, Value)>) {
-        if let Value::Tensor(t) = value {
-            self.loop_fields.insert(t.id, fields);
+        if let Some(key) = loop_key(value) {
+            self.loop_fields.insert(key, fields);
         }
     }
 
     /// A field of a loop's result: `r.h.last`, `z.steps`.
     pub fn loop_field(&self, v: &Value, field: &str) -> Option<Value> {
-        let t = match v {
-            Value::Tensor(t) => t,
-            Value::Record(fields) => match fields.first() {
-                Some((_, Value::Tensor(t))) if field == "steps" => t,
-                _ => return None,
-            },
-            _ => return None,
+        let key = match v {
+            Value::Record(fields) if field == "steps" => loop_key(&fields.first()?.1)?,
+            other => loop_key(other)?,
         };
-        self.loop_fields.get(&t.id)?.iter().find(|f| f.0 == field).map(|f| f.1.clone())
+        self.loop_fields.get(&key)?.iter().find(|f| f.0 == field).map(|f| f.1.clone())
     }
 
     /// `a @ b` where the shape of one side is not known yet.
@@ -476,6 +497,15 @@ impl Elab<'_> {
             (None, None) => Some(a.clone()),
             _ => None,
         }
+    }
+}
+
+/// By what the further fields of a loop's result are found: its term, or the first one of its tree.
+fn loop_key(v: &Value) -> Option<(TermId, bool)> {
+    match v {
+        Value::Tensor(t) => Some((t.id, false)),
+        Value::Tree(tree) => tree.leaves.first().map(|leaf| (leaf.value.id, true)),
+        _ => None,
     }
 }
 

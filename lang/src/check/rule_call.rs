@@ -1,6 +1,7 @@
 //! Calls of rules: with hyperparameters, and on weights and a gradient.
 
-use super::value::{Leaf, Rule, Scope, Tree, Value};
+use super::argmin::named;
+use super::value::{Inner, Leaf, Objective, Rule, Scope, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::Arg;
 use crate::diag::{Code, Diagnostic, Span};
@@ -19,7 +20,7 @@ impl Elab<'_> {
             return Ok(next);
         }
         if values.iter().any(|v| matches!(v, Value::Tree(_))) {
-            let [w, g] = values.as_slice() else {
+            let [w, g, rest @ ..] = values.as_slice() else {
                 return fail(Diagnostic::error(
                     Code::G0301,
                     span,
@@ -30,7 +31,8 @@ impl Elab<'_> {
                 return fail(Diagnostic::error(Code::G0406, span, "a rule is applied to two trees: `base(w, g)`"));
             };
             let prefix = rule_prefix(scope);
-            return self.apply_rules(&rules, w.clone(), Some(g.clone()), None, &prefix, span).map(Value::Tree);
+            let objective = inner_objective(rest.first(), false, span);
+            return self.apply_rules(&rules, w.clone(), Some(g.clone()), objective, &prefix, span).map(Value::Tree);
         }
         let Some(last) = rules.last_mut() else { unreachable!("a chain has a rule") };
         if !last.args.is_empty() || rules.len() != 1 {
@@ -52,8 +54,8 @@ impl Elab<'_> {
         scope: &Rc<Scope>,
     ) -> Check<Option<Value>> {
         let named = rules.iter().all(|r| !r.args.is_empty() || r.decl.params.is_empty());
-        let [Value::Tensor(w), g @ (Value::Tensor(_) | Value::Num(_))] = values else { return Ok(None) };
-        if !named {
+        let [Value::Tensor(w), g @ (Value::Tensor(_) | Value::Num(_)), ..] = values else { return Ok(None) };
+        if !named || values.len() > 3 {
             return Ok(None);
         }
         let leaf = |value| Tree {
@@ -61,9 +63,24 @@ impl Elab<'_> {
         };
         let w = leaf(w.clone());
         let g = self.like_tree(&w, g, span)?;
-        let mut next = self.apply_rules(rules, w, Some(g), None, &rule_prefix(scope), span)?;
+        let objective = inner_objective(values.get(2), true, span);
+        let mut next = self.apply_rules(rules, w, Some(g), objective, &rule_prefix(scope), span)?;
         Ok(Some(Value::Tensor(next.leaves.remove(0).value)))
     }
+}
+
+/// The third argument of a rule that minimizes: the objective as a function.
+fn inner_objective(function: Option<&Value>, tensor: bool, span: Span) -> Option<Rc<Objective>> {
+    let objective = Objective {
+        loss: named("<function>", span),
+        outputs: None,
+        axes: vec![],
+        pass: String::new(),
+        negated: false,
+        over: vec![],
+        inner: Some(Inner { function: function?.clone(), tensor }),
+    };
+    Some(Rc::new(objective))
 }
 
 /// What the states of a rule that is called here are named by.

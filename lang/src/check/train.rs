@@ -464,6 +464,7 @@ impl<'a> Elab<'a> {
             pass: goal_pass(number),
             negated: goal.maximize,
             over: over.clone(),
+            inner: None,
         };
         let others = std::mem::take(&mut self.next_states);
         self.stride = goal.every.map(|e| self.count_of(e, scope)).transpose()?;

@@ -116,6 +116,16 @@ pub struct Objective {
     pub pass: String,
     pub negated: bool,
     pub over: Vec<ParamId>,
+    /// The objective of an inner problem instead.
+    pub inner: Option<Inner>,
+}
+
+/// The objective of an inner problem: a function of its variable.
+#[derive(Clone, Debug)]
+pub struct Inner {
+    pub function: Value,
+    /// Is the variable a tensor, which rules see as a tree of one leaf?
+    pub tensor: bool,
 }
 
 /// A value of the elaborator.

@@ -7,7 +7,7 @@ use pest::pratt_parser::{Assoc, Op, PrattParser};
 
 use super::stmt::Piece;
 use super::{Builder, Node, Parts, Rule, name};
-use crate::ast::{Arg, BinaryOp, Expr, ExprKind, Ident, IndexItem, LoopExpr, LoopKind, TypeAxis, TypeExpr, UnaryOp};
+use crate::ast::{Arg, BinaryOp, Expr, ExprKind, Ident, IndexItem, TypeAxis, TypeExpr, UnaryOp};
 use crate::diag::{Code, Diagnostic, Span};
 
 /// From the loosest to the tightest.
@@ -331,7 +331,7 @@ impl Builder<'_> {
                 ExprKind::Column(self.primary(Parts::of(node).rest().last().expect("`column` has a value")))
             }
             Rule::scan_expr | Rule::fix_expr | Rule::iterate_expr => ExprKind::Loop(Box::new(self.loop_expr(node))),
-            Rule::argmin_of => return self.missing(span, "an inner problem (`argmin u of`)"),
+            Rule::argmin_of => ExprKind::Argmin(Box::new(self.argmin_expr(node))),
             Rule::sample_of => return self.missing(span, "sampling neighbours (`sample k of`)"),
             other => unreachable!("{other:?} is no primary"),
         };
@@ -396,55 +396,6 @@ impl Builder<'_> {
             n if n.as_rule() == Rule::number => make(ExprKind::Number(self.number(&n)), span),
             n => named(&name::ascii(n.as_str()), span),
         }
-    }
-
-    fn loop_expr(&mut self, node: Node) -> LoopExpr {
-        let span = self.span(&node);
-        let kind = match node.as_rule() {
-            Rule::scan_expr => LoopKind::Scan,
-            Rule::fix_expr => LoopKind::Fix,
-            _ => LoopKind::Iterate,
-        };
-        let mut parts = Parts::of(node);
-        let over = parts.take(Rule::name).map(|n| self.ident(&n));
-        let first = parts.take(Rule::ops).map(|n| self.expr(n));
-        let (over, count) = match over {
-            Some(var) => (Some((var, first.expect("`scan` names a dim"))), None),
-            None => (None, first),
-        };
-        let mut from = self.loop_states(&mut parts);
-        for more in parts.all(Rule::loop_from) {
-            from.extend(self.loop_states(&mut Parts::of(more)));
-        }
-        let (condition, until) = self.loop_condition(&mut parts, span);
-        let max = self.once(&mut parts, Rule::loop_max, "max").map(|mut p| self.need_expr(&mut p));
-        let body = self.statements(parts.need(Rule::block));
-        LoopExpr { kind, over, count, condition, until, max, from, body }
-    }
-
-    fn loop_states(&mut self, parts: &mut Parts) -> Vec<(Ident, Expr)> {
-        let states = parts.all(Rule::loop_state).into_iter().map(Parts::of);
-        states.map(|mut p| (self.ident(&p.need(Rule::name)), self.need_expr(&mut p))).collect()
-    }
-
-    /// `while c` or `until c`, and which of the two it is.
-    fn loop_condition(&mut self, parts: &mut Parts, span: Span) -> (Option<Expr>, bool) {
-        let go_on = self.once(parts, Rule::loop_while, "while").map(|mut p| self.need_expr(&mut p));
-        let stop = self.once(parts, Rule::loop_until, "until").map(|mut p| self.need_expr(&mut p));
-        if go_on.is_some() && stop.is_some() {
-            self.error(span, "a loop has `while` or `until`, not both", "join the two conditions by `and`");
-        }
-        let until = stop.is_some();
-        (go_on.or(stop), until)
-    }
-
-    /// The children of the only clause of this kind.
-    pub(super) fn once<'i>(&mut self, parts: &mut Parts<'i>, rule: Rule, word: &str) -> Option<Parts<'i>> {
-        let clause = parts.take(rule)?;
-        if let Some(again) = parts.take(rule) {
-            self.error(self.span(&again), format!("`{word}` stands here twice"), "leave one of them out");
-        }
-        Some(Parts::of(clause))
     }
 
     pub(super) fn ty(&mut self, node: Node) -> TypeExpr {

@@ -6,6 +6,7 @@ mod expr;
 mod item;
 mod layout;
 pub(crate) mod marks;
+mod loops;
 mod name;
 mod stmt;
 

@@ -390,14 +390,23 @@ pub enum LoopTest {
 pub struct Loop {
     /// One place for each step. A term of the body may have it; a state has it not.
     pub axis: Axis,
-    /// Is the result a fixed point, so that its gradient is the implicit one?
-    pub fixed: bool,
+    /// Is the result a fixed point, and how is its implicit gradient solved?
+    pub fixed: Option<Implicit>,
     /// Of each state: its first value, over exactly the axes of the state.
     pub first: Vec<TermId>,
     /// Of each state: its next value.
     pub next: Vec<TermId>,
     /// While this truth value holds, there is a next step (up to the axis's size).
     pub go_on: Option<(LoopTest, TermId)>,
+}
+
+/// How the linear equation of an implicit gradient, `(1 - J) u = g` with the derivative `J` of a step, is solved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Implicit {
+    /// By repeating `u' = g + J u`, which needs a step that contracts.
+    Repeat,
+    /// By conjugate gradients, which need `1 - J` to be symmetric and positive definite.
+    Conjugate,
 }
 
 /// Constants are hashed by their bits; all else as it stands.

@@ -25,7 +25,7 @@ mod scan;
 pub use parse::ParseError;
 
 use super::{At, Graph, NodeId, Op, Red, Subst, Tables, Type};
-use gannet_lang::program::{Axis, DimId, Dist, Elem, Fun, Output};
+use gannet_lang::program::{Axis, DimId, Dist, Elem, Fun, Implicit, Output};
 use std::fmt::{self, Display, Formatter};
 
 /// Names of element types, which no dim may be mistaken for.
@@ -246,7 +246,11 @@ fn print_op(f: &mut Formatter<'_>, t: &Tables, op: &Op) -> fmt::Result {
 /// A loop with its step, indented, in braces.
 fn print_loop(f: &mut Formatter<'_>, t: &Tables, body: &super::Body) -> fmt::Result {
     let way = if body.reverse { " reverse" } else { "" };
-    let fixed = if body.fixed { " fixed" } else { "" };
+    let fixed = match body.fixed {
+        None => "",
+        Some(Implicit::Repeat) => " fixed",
+        Some(Implicit::Conjugate) => " fixed cg",
+    };
     let test = body.test.map(|w| format!(" test {w:?}").to_lowercase()).unwrap_or_default();
     writeln!(f, "loop {}{way}{fixed}{test} states {} slices {} {{", Label(t, body.axis), body.states, body.slices)?;
     for line in body.graph.to_string().lines() {

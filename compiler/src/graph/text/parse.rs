@@ -5,7 +5,7 @@ use super::scan::{Token, scan, unquote};
 use super::{DISTS, ELEMS, FUNS, REDS, dim_label, numbered_label};
 use crate::graph::{Args, At, Axes, AxisNames, Body, Graph, NodeId, Num, Op, Subst, Tables, Type, sorted};
 use gannet_lang::program::{
-    Axis, DimId, Elem, HyperId, InputId, LIBRARY, Lib, LoopTest, Output, ParamId, PointId, SiteId, StateId,
+    Axis, DimId, Elem, HyperId, Implicit, InputId, LIBRARY, Lib, LoopTest, Output, ParamId, PointId, SiteId, StateId,
 };
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -210,7 +210,10 @@ impl<'s> Cursor<'_, 's> {
     fn repeat(&mut self) -> Parse<Op> {
         let axis = self.axis()?;
         let reverse = self.skip(Token::Word("reverse"));
-        let fixed = self.skip(Token::Word("fixed"));
+        let fixed = self.skip(Token::Word("fixed")).then(|| match self.skip(Token::Word("cg")) {
+            true => Implicit::Conjugate,
+            false => Implicit::Repeat,
+        });
         let test = match self.skip(Token::Word("test")) {
             false => None,
             true => Some(match self.word()? {
