@@ -246,7 +246,7 @@ impl Session {
             (Some(data), None) => data.train().len() as u64,
             (_, batch) => batch.unwrap_or(1),
         };
-        let rows = if name == "step" { batch } else { self.report_rows(name) };
+        let rows = if name.starts_with("step") { batch } else { self.report_rows(name) };
         let bound = self.bind(name, rows)?;
         let sizes: Vec<u64> = bound.sizes().iter().map(|n| *n as u64).collect();
         let plan = bound.plan();

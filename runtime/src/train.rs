@@ -8,7 +8,7 @@ use crate::finite::Watch;
 use crate::session::{Session, gather, no_result};
 use crate::shuffle::shuffle;
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{InputId, Output, Part};
+use gannet_lang::program::{HyperId, InputId, Output, Part, Stage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -75,6 +75,8 @@ struct Batches {
     seed: u64,
     at: usize,
     epoch: u64,
+    /// Epochs before its first one, which had orders of their own.
+    first: u64,
 }
 
 impl Batches {
@@ -86,7 +88,7 @@ impl Batches {
         }
         if self.at == 0 && self.size < self.rows.len() {
             self.rows.sort_unstable();
-            shuffle(&mut self.rows, self.seed, self.epoch);
+            shuffle(&mut self.rows, self.seed, self.first + self.epoch);
         }
         let end = (self.at + self.size).min(self.rows.len());
         let batch = &self.rows[self.at..end];
@@ -125,8 +127,8 @@ struct Step {
 }
 
 impl Step {
-    fn new(session: &mut Session, rows: usize) -> Result<Step, Diagnostic> {
-        let mut bound = session.bind("step", rows as u64)?;
+    fn new(session: &mut Session, function: &str, rows: usize) -> Result<Step, Diagnostic> {
+        let mut bound = session.bind(function, rows as u64)?;
         let ids: Vec<InputId> = bound.inputs().collect();
         let (mut inputs, mut fresh) = (Vec::new(), Vec::new());
         for id in ids {
@@ -158,6 +160,94 @@ impl Step {
     }
 }
 
+/// A stage of a run: its step, for whole batches and for the last one of an epoch, and the order of its batches.
+struct Phase {
+    function: String,
+    steps: u64,
+    per_epoch: u64,
+    /// Takes the number of steps before it.
+    before: Option<HyperId>,
+    full: Step,
+    short: Option<Step>,
+    batches: Batches,
+    fresh: Fresh,
+    epochs_before: u64,
+    epochs_in_all: u64,
+}
+
+impl Phase {
+    /// Compiles a stage's step. Its orders are those of the epochs after `epochs_before`.
+    fn new(session: &mut Session, rows: &[u32], stage: &Stage, epochs_before: u64) -> Result<Phase, Diagnostic> {
+        let schedule = &stage.schedule;
+        let size = batch_size(session, rows.len(), schedule.batch)?;
+        let per_epoch = rows.len().div_ceil(size.max(1)).max(1) as u64;
+        let epochs = session.options.epochs.or(schedule.epochs);
+        let steps = match (session.options.steps, session.options.epochs, schedule.steps, epochs) {
+            (Some(n), ..) => n,
+            (None, Some(e), ..) => e * per_epoch,
+            (None, None, Some(n), _) => n,
+            (None, None, None, Some(e)) => e * per_epoch,
+            _ => per_epoch,
+        };
+        let last = if session.data.is_some() && size > 0 { rows.len() % size } else { 0 };
+        let full = Step::new(session, &stage.function, size)?;
+        let short = if last > 0 { Some(Step::new(session, &stage.function, last)?) } else { None };
+        let first = epochs_before;
+        let batches = |seed| Batches { rows: rows.to_vec(), size, seed, at: 0, epoch: 0, first };
+        let seed = session.options.seed;
+        Ok(Phase {
+            function: stage.function.clone(),
+            steps,
+            per_epoch,
+            before: None,
+            full,
+            short,
+            batches: batches(seed),
+            fresh: Fresh { batches: batches(seed ^ FRESH_SEED), rows: Vec::with_capacity(size) },
+            epochs_before,
+            epochs_in_all: 0,
+        })
+    }
+
+    fn next_step(&mut self, data: Option<&Arc<Dataset>>, trained: &mut u64) -> &mut Step {
+        let Some(data) = data else { return &mut self.full };
+        let size = self.batches.size;
+        let rows = self.batches.next();
+        *trained += rows.len() as u64;
+        let step = match &mut self.short {
+            Some(short) if rows.len() < size => short,
+            _ => &mut self.full,
+        };
+        step.fill(data, rows);
+        if !step.fresh.is_empty() {
+            Step::gather_all(&mut step.fresh, data, self.fresh.next(rows.len()));
+        }
+        step
+    }
+}
+
+/// The stages of a run; without `stage` lines it is one.
+fn phases(session: &mut Session, rows: &[u32]) -> Result<Vec<Phase>, Diagnostic> {
+    let stages = session.unit.stages.clone();
+    let whole = Stage {
+        name: String::new(),
+        function: "step".to_string(),
+        schedule: session.unit.schedule.clone(),
+        before: HyperId::new(0),
+    };
+    let staged = !stages.is_empty();
+    let mut phases = Vec::new();
+    let mut epochs = 0;
+    for stage in if staged { &stages[..] } else { std::slice::from_ref(&whole) } {
+        let mut phase = Phase::new(session, rows, stage, epochs)?;
+        phase.before = staged.then_some(stage.before);
+        epochs += phase.steps.div_ceil(phase.per_epoch);
+        phases.push(phase);
+    }
+    phases.iter_mut().for_each(|p| p.epochs_in_all = epochs);
+    Ok(phases)
+}
+
 /// Trains to the end of the schedule.
 ///
 /// `stop` is looked at after every step: once it is set, the run ends with its last complete state.
@@ -169,27 +259,10 @@ pub fn train(
     observer: &mut (dyn Observer + Send),
     stop: &AtomicBool,
 ) -> Result<Outcome, Diagnostic> {
-    let schedule = session.unit.schedule.clone();
     let rows = session.data.as_ref().map(|d| d.train().to_vec()).unwrap_or_default();
-    let size = batch_size(session, rows.len(), schedule.batch)?;
-    let per_epoch = rows.len().div_ceil(size.max(1)).max(1) as u64;
-    let epochs = session.options.epochs.or(schedule.epochs);
-    let steps = match (session.options.steps, session.options.epochs, schedule.steps, epochs) {
-        (Some(n), ..) => n,
-        (None, Some(e), ..) => e * per_epoch,
-        (None, None, Some(n), _) => n,
-        (None, None, None, Some(e)) => e * per_epoch,
-        _ => per_epoch,
-    };
-    let last = if session.data.is_some() && size > 0 { rows.len() % size } else { 0 };
-    let mut full = Step::new(session, size)?;
-    let mut short = if last > 0 { Some(Step::new(session, last)?) } else { None };
+    let mut phases = phases(session, &rows)?;
+    let steps = phases.iter().map(|p| p.steps).sum();
     observer.started(session, steps);
-    let mut batches = Batches { rows, size, seed: session.options.seed, at: 0, epoch: 0 };
-    let mut fresh = Fresh {
-        batches: Batches { rows: batches.rows.clone(), size, seed: session.options.seed ^ FRESH_SEED, at: 0, epoch: 0 },
-        rows: Vec::with_capacity(size),
-    };
     let mut losses = Vec::with_capacity(usize::try_from(steps).unwrap_or(0));
     let data = session.data.clone();
     let pool = session.pool();
@@ -198,31 +271,32 @@ pub fn train(
     let mut watch = session.options.check_finite.then(|| Watch::new(session));
     // The whole loop runs inside the pool: entering it costs more than a small step.
     pool.install(|| -> Result<(), Diagnostic> {
-        let mut trained = 0;
-        for n in 1..=steps {
-            let step = next_step(&mut full, &mut short, &mut batches, &mut fresh, data.as_ref(), &mut trained);
-            session.step += 1;
-            let at = session.step as f64;
-            watch.iter_mut().for_each(|w| w.keep(&session.store));
-            let ran = step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
-            ran.map_err(|fault| no_result(&fault))?;
-            let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
-            losses.push(loss as f32);
-            watch.iter().try_for_each(|w| w.look(session, &step.bound, "step"))?;
-            let (epoch, epochs) = (batches.epoch + 1, steps.div_ceil(per_epoch));
-            observer.stepped(&Progress {
-                step: n,
-                steps,
-                epoch,
-                epochs,
-                loss,
-                rows: trained,
-                elapsed: start.elapsed(),
-            });
-            report_if_due(session, observer, n, per_epoch, n == steps)?;
-            if stop.load(Ordering::Relaxed) && n < steps {
-                interrupted = true;
-                break;
+        let (mut trained, mut done) = (0, 0);
+        for phase in &mut phases {
+            if let Some(before) = phase.before {
+                session.hypers[before.index()] = session.step as f64;
+            }
+            let (epochs_before, epochs) = (phase.epochs_before, phase.epochs_in_all);
+            let function = phase.function.clone();
+            for n in 1..=phase.steps {
+                let step = phase.next_step(data.as_ref(), &mut trained);
+                session.step += 1;
+                done += 1;
+                let at = session.step as f64;
+                watch.iter_mut().for_each(|w| w.keep(&session.store));
+                let ran = step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
+                ran.map_err(|fault| no_result(&fault))?;
+                let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
+                losses.push(loss as f32);
+                watch.iter().try_for_each(|w| w.look(session, &step.bound, &function))?;
+                let epoch = epochs_before + phase.batches.epoch + 1;
+                let elapsed = start.elapsed();
+                observer.stepped(&Progress { step: done, steps, epoch, epochs, loss, rows: trained, elapsed });
+                report_if_due(session, observer, n, phase.per_epoch, done == steps)?;
+                if stop.load(Ordering::Relaxed) && done < steps {
+                    interrupted = true;
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -243,29 +317,6 @@ pub fn evaluate(session: &mut Session, observer: &mut (dyn Observer + Send)) -> 
     let reports = session.reports()?;
     observer.reported(0, &reports);
     Ok(Outcome { losses: vec![], reports, elapsed: start.elapsed(), peak: session.peak_bytes(), interrupted: false })
-}
-
-fn next_step<'a>(
-    full: &'a mut Step,
-    short: &'a mut Option<Step>,
-    batches: &mut Batches,
-    fresh: &mut Fresh,
-    data: Option<&Arc<Dataset>>,
-    trained: &mut u64,
-) -> &'a mut Step {
-    let Some(data) = data else { return full };
-    let size = batches.size;
-    let rows = batches.next();
-    *trained += rows.len() as u64;
-    let step = match short {
-        Some(short) if rows.len() < size => short,
-        _ => full,
-    };
-    step.fill(data, rows);
-    if !step.fresh.is_empty() {
-        Step::gather_all(&mut step.fresh, data, fresh.next(rows.len()));
-    }
-    step
 }
 
 fn batch_size(session: &Session, rows: usize, batch: Option<u64>) -> Result<usize, Diagnostic> {

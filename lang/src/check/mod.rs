@@ -41,6 +41,7 @@ mod run;
 mod schedule;
 mod sorted;
 mod stack;
+mod stage;
 mod store;
 mod structure;
 mod synthetic;
@@ -58,7 +59,7 @@ pub use items::Loader;
 pub use program::{Checked, Options, check};
 
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, DimId, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
+use crate::program::{Axis, DimId, HyperId, ParamId, PointId, SiteId, StateId, TermId, Ty, Unit};
 use items::Items;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -124,6 +125,10 @@ struct Elab<'a> {
     stride: Option<u64>,
     /// The loops whose bodies are being evaluated.
     carriers: Vec<carry::Carrier>,
+    /// The stage whose step is being made, as a prefix of names; empty without stages.
+    stage: String,
+    /// Holds the number of steps before the stage.
+    clock: Option<HyperId>,
     /// States of the rules of this unit.
     rule_states: Vec<run::RuleState>,
     /// How many instances of a net a path has.

@@ -10,7 +10,7 @@ use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Expr, ExprKind, IndexItem, Init, Stmt, TypeAxis, TypeExpr, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Role, Ty};
+use crate::program::{Axis, Elem, Fun, Op, Role, Ty};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -145,9 +145,12 @@ impl Elab<'_> {
         }
     }
 
-    /// The step as a number.
+    /// The step as a number, from 1; in a stage, its own.
     pub fn step_number(&mut self, span: Span) -> Tensor {
-        Tensor { id: self.term(crate::program::Op::Step, Elem::Real, vec![], span), axes: vec![] }
+        let step = self.term(Op::Step, Elem::Real, vec![], span);
+        let Some(before) = self.clock else { return Tensor { id: step, axes: vec![] } };
+        let before = self.term(Op::Hyper(before), Elem::Real, vec![], span);
+        Tensor { id: self.term(Op::Map(Fun::Sub, vec![step, before]), Elem::Real, vec![], span), axes: vec![] }
     }
 
     /// How often the rule was applied, this time included: the step, unless it is applied every so many steps.
@@ -160,8 +163,8 @@ impl Elab<'_> {
             None | Some(1) => Ok(t),
             Some(n) => {
                 let n = self.constant(n as f64, Elem::Real, span);
-                let turns = self.map2(crate::program::Fun::Div, &t, &n, span)?;
-                Ok(self.map1(crate::program::Fun::Floor, &turns, span))
+                let turns = self.map2(Fun::Div, &t, &n, span)?;
+                Ok(self.map1(Fun::Floor, &turns, span))
             }
         }
     }

@@ -4,35 +4,36 @@ use super::value::Scope;
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, TrainStmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::UnitKind;
+use crate::program::{Schedule, UnitKind};
 use std::rc::Rc;
 
 impl Elab<'_> {
-    pub fn schedule(&mut self, body: &[TrainStmt], span: Span) -> Check<()> {
+    /// What the lines say of rows and steps.
+    pub fn schedule(&mut self, body: &[TrainStmt], span: Span) -> Check<Schedule> {
         let scope = self.train_scope();
+        let mut schedule = Schedule::default();
         for stmt in body {
             match stmt {
-                TrainStmt::Batch(e) => self.unit.schedule.batch = Some(self.count_of(e, &scope)?),
-                TrainStmt::Epochs(e) => self.unit.schedule.epochs = Some(self.count_of(e, &scope)?),
-                TrainStmt::Steps(e) => self.unit.schedule.steps = Some(self.count_of(e, &scope)?),
+                TrainStmt::Batch(e) => schedule.batch = Some(self.count_of(e, &scope)?),
+                TrainStmt::Epochs(e) => (schedule.epochs, schedule.steps) = (Some(self.count_of(e, &scope)?), None),
+                TrainStmt::Steps(e) => schedule.steps = Some(self.count_of(e, &scope)?),
                 _ => {}
             }
         }
         if self.unit.kind == UnitKind::Train {
-            self.has_length(body, span)?;
+            self.has_length(body, &schedule, span)?;
         }
         let batch_dim = self.unit.batch;
         if let Some((_, n)) =
             self.options.dims.iter().find(|(n, _)| batch_dim.is_some_and(|d| self.unit.dims[d.index()].name == *n))
         {
-            self.unit.schedule.batch = Some(*n);
+            schedule.batch = Some(*n);
         }
-        Ok(())
+        Ok(schedule)
     }
 
     /// A train block says how long it runs.
-    pub fn has_length(&self, body: &[TrainStmt], span: Span) -> Check<()> {
-        let s = &self.unit.schedule;
+    pub fn has_length(&self, body: &[TrainStmt], s: &Schedule, span: Span) -> Check<()> {
         let minimizes = body.iter().any(|s| matches!(s, TrainStmt::Minimize { .. }));
         if minimizes && s.epochs.is_none() && s.steps.is_none() {
             return fail(

@@ -46,6 +46,7 @@ impl<'a> Elab<'a> {
             data: None,
             batch: None,
             schedule: Schedule::default(),
+            stages: vec![],
             reports: vec![],
             runs: vec![],
             functions: vec![],
@@ -76,6 +77,8 @@ impl<'a> Elab<'a> {
             advanced: BTreeSet::new(),
             stride: None,
             carriers: vec![],
+            stage: String::new(),
+            clock: None,
             rule_states: vec![],
             numbers: BTreeMap::new(),
             called: BTreeMap::new(),
@@ -199,7 +202,6 @@ impl<'a> Elab<'a> {
                     (names, span, Some(s.clone()))
                 }
                 TrainStmt::Every { .. } => continue,
-                TrainStmt::Stage { name, .. } => return self.later(name.span, "`stage`"),
                 _ => continue,
             };
             if let Some(Stmt::For { span, .. }) = &inner {
@@ -307,10 +309,13 @@ impl<'a> Elab<'a> {
         self.recovers = true;
         self.open_block(params, args, data)?;
         let instances = self.collect(body)?;
-        self.schedule(body, span)?;
+        super::stage::check_stages(body)?;
+        if !super::stage::has_stages(body) {
+            self.unit.schedule = self.schedule(body, span)?;
+        }
         let is_train = self.unit.kind == UnitKind::Train;
         if is_train {
-            if let Err(fault) = self.step_function(body, span) {
+            if let Err(fault) = self.step_functions(body, span) {
                 self.faults.push(*fault);
             }
         } else {
@@ -337,7 +342,8 @@ impl<'a> Elab<'a> {
         Ok(())
     }
 
-    fn step_function(&mut self, body: &[TrainStmt], span: Span) -> Check<()> {
+    /// The step of these lines.
+    pub fn step_function(&mut self, body: &[TrainStmt], function: &str, span: Span) -> Check<()> {
         let goals: Vec<Goal<'_>> = body
             .iter()
             .filter_map(|s| match s {
@@ -365,7 +371,8 @@ impl<'a> Elab<'a> {
         let mut losses = Vec::new();
         for (k, goal) in goals.iter().enumerate() {
             self.frames = vec![Frame { path: "loss".to_string(), ..Frame::default() }];
-            let t = self.in_pass(&goal_pass(k), |elab| elab.loss_value(goal.loss, goal.outputs, &scope))?;
+            let pass = self.goal_pass(k);
+            let t = self.in_pass(&pass, |elab| elab.loss_value(goal.loss, goal.outputs, &scope))?;
             losses.push((
                 t.axes.clone(),
                 self.mean_loss(t.clone(), false, goal.loss.span)?,
@@ -389,7 +396,7 @@ impl<'a> Elab<'a> {
         outputs.push((Output::Loss, losses[0].1.id));
         self.unit.names.push(("loss".to_string(), losses[0].1.id));
         self.frames.clear();
-        self.unit.functions.push(Function { name: "step".to_string(), outputs });
+        self.unit.functions.push(Function { name: function.to_string(), outputs });
         Ok(())
     }
 
@@ -461,14 +468,14 @@ impl<'a> Elab<'a> {
             loss: goal.loss.clone(),
             outputs: goal.outputs.cloned(),
             axes: axes.to_vec(),
-            pass: goal_pass(number),
+            pass: self.goal_pass(number),
             negated: goal.maximize,
             over: over.clone(),
             inner: None,
         };
         let others = std::mem::take(&mut self.next_states);
         self.stride = goal.every.map(|e| self.count_of(e, scope)).transpose()?;
-        let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), "", goal.span);
+        let next = self.apply_rules(&rules, w.clone(), g, Some(Rc::new(objective)), &self.stage.clone(), goal.span);
         self.stride = None;
         let next = next?;
         let turn = goal.every.map(|e| self.turn(e, scope)).transpose()?;
@@ -487,9 +494,9 @@ impl<'a> Elab<'a> {
         }
         Ok(())
     }
-}
 
-/// The name of a loss for its draws.
-fn goal_pass(number: usize) -> String {
-    format!("loss {number}")
+    /// The name of a loss for its draws.
+    fn goal_pass(&self, number: usize) -> String {
+        format!("{}loss {number}", self.stage)
+    }
 }

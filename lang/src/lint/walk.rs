@@ -25,8 +25,8 @@ pub fn smooth(op: &Op) -> Vec<TermId> {
 
 /// The terms from which a step is made.
 pub fn roots(unit: &Unit) -> Vec<(&Output, TermId)> {
-    let step = unit.function("step");
-    step.iter().flat_map(|f| &f.outputs).map(|(o, t)| (o, *t)).collect()
+    let steps = unit.functions.iter().filter(|f| f.name == "step" || f.name.starts_with("step "));
+    steps.flat_map(|f| &f.outputs).map(|(o, t)| (o, *t)).collect()
 }
 
 /// All terms at and below these, as `below` gives the operands.

@@ -129,6 +129,19 @@ pub struct Schedule {
     pub steps: Option<u64>,
 }
 
+/// A phase of a train block; without `stage` lines there is none, and the whole block is one.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// The function of its step.
+    pub function: String,
+    /// How long it runs, and on what.
+    pub schedule: Schedule,
+    /// Holds the number of steps before it: `t` counts its own.
+    pub before: HyperId,
+}
+
 /// A run that a check or task needs: a train block with arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -188,8 +201,10 @@ pub struct Unit {
     pub data: Option<usize>,
     /// The dim of batches.
     pub batch: Option<DimId>,
-    /// How long it runs.
+    /// How long it runs; with stages, the first of them.
     pub schedule: Schedule,
+    /// Its stages, in order.
+    pub stages: Vec<Stage>,
     /// Its reports.
     pub reports: Vec<Report>,
     /// Runs that it needs.
@@ -206,8 +221,9 @@ impl Unit {
 
     /// The steps of a whole run, if the text says it.
     pub fn total_steps(&self) -> Option<u64> {
-        match (self.kind == UnitKind::Train, self.schedule.steps) {
-            (true, steps) => steps,
+        match (self.kind == UnitKind::Train, self.stages.is_empty()) {
+            (true, true) => self.schedule.steps,
+            (true, false) => self.stages.iter().map(|s| s.schedule.steps).sum(),
             (false, _) => None,
         }
     }
