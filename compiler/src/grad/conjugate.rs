@@ -59,9 +59,8 @@ impl Ctx<'_> {
             let first = self.g.broadcast(zero, &axes);
             x.push(builder.state(self.g, &mut step, first));
         }
-        let [r, p] = [0; 2].map(|_| -> Vec<NodeId> {
-            right.iter().map(|b| builder.state(self.g, &mut step, *b)).collect()
-        });
+        let [r, p] =
+            [0; 2].map(|_| -> Vec<NodeId> { right.iter().map(|b| builder.state(self.g, &mut step, *b)).collect() });
         let leaves = leaves_in(self.g, &mut builder, &mut step, outer);
         let map = inline(&body.graph, &mut step, &leaves);
         let seeds: Vec<(NodeId, NodeId)> = body.next().zip(&p).map(|(next, p)| (map[&next], *p)).collect();

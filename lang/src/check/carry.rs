@@ -74,7 +74,14 @@ impl Elab<'_> {
     }
 
     /// A new tensor of a rule's state, and its value now.
-    pub fn rule_slot(&mut self, name: String, ty: Ty, first: TermId, around: &[Axis], span: Span) -> Check<(Slot, Tensor)> {
+    pub fn rule_slot(
+        &mut self,
+        name: String,
+        ty: Ty,
+        first: TermId,
+        around: &[Axis],
+        span: Span,
+    ) -> Check<(Slot, Tensor)> {
         let Ty { elem, axes } = ty;
         let Some(carrier) = self.carriers.last() else {
             let id = self.new_state(name, elem, axes, first, span);

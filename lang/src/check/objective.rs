@@ -43,11 +43,14 @@ impl Elab<'_> {
     /// `L(u)` of an inner problem.
     fn call_inner(&mut self, inner: &Inner, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {
         let [Arg { name: None, value }] = args else {
-            let d = Diagnostic::error(Code::G0301, span, "the objective of an inner problem takes its variable: `L(u)`");
+            let d =
+                Diagnostic::error(Code::G0301, span, "the objective of an inner problem takes its variable: `L(u)`");
             return fail(d.hint("it has no batch, so none is fresh"));
         };
         let at = match self.eval(value, scope)? {
-            Value::Tree(mut tree) if inner.tensor && tree.leaves.len() == 1 => Value::Tensor(tree.leaves.remove(0).value),
+            Value::Tree(mut tree) if inner.tensor && tree.leaves.len() == 1 => {
+                Value::Tensor(tree.leaves.remove(0).value)
+            }
             other => other,
         };
         let here = Scope::inside(scope);

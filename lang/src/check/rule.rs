@@ -111,11 +111,14 @@ impl Elab<'_> {
         };
         if let Some(l) = &decl.head.objective {
             let Some(o) = objective else {
-                return fail(Diagnostic::error(
-                    Code::G0406,
-                    rule.span,
-                    format!("`{name}` minimizes an objective and cannot be called by another rule"),
-                ));
+                return fail(
+                    Diagnostic::error(
+                        Code::G0406,
+                        rule.span,
+                        format!("`{name}` minimizes an objective, and none is given here"),
+                    )
+                    .hint(format!("hand it over as a function: `{name}()(w, g, u => E(u))`")),
+                );
             };
             scope.set(&l.name, Value::Objective(o.clone()));
         }
@@ -267,7 +270,7 @@ impl Elab<'_> {
             };
             let like = Tensor { id: leaf.value.id, axes: axes.clone() };
             let first = self.spread_like_axes(&first, &like, span)?;
-            let state = format!("{own}.{name}.{}", leaf.name);
+            let state = format!("{own}.{name}.{}", leaf.name).trim_end_matches('.').to_string();
             let (slot, value) = self.rule_slot(state, Ty { elem: Elem::Real, axes }, first.id, &around, span)?;
             slots.push(slot);
             leaves.push(Leaf { value, param: None, ..leaf.clone() });

@@ -58,9 +58,7 @@ impl Elab<'_> {
         if !named || values.len() > 3 {
             return Ok(None);
         }
-        let leaf = |value| Tree {
-            leaves: vec![Leaf { name: String::new(), role: Role::Weight, param: None, value }],
-        };
+        let leaf = |value| Tree { leaves: vec![Leaf { name: String::new(), role: Role::Weight, param: None, value }] };
         let w = leaf(w.clone());
         let g = self.like_tree(&w, g, span)?;
         let objective = inner_objective(values.get(2), true, span);

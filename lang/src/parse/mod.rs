@@ -5,8 +5,8 @@ mod error;
 mod expr;
 mod item;
 mod layout;
-pub(crate) mod marks;
 mod loops;
+pub(crate) mod marks;
 mod name;
 mod stmt;
 
