@@ -34,6 +34,7 @@ mod program;
 mod range;
 mod reduce;
 mod repeat;
+mod repeat_value;
 mod report;
 mod rule;
 mod rule_call;

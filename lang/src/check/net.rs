@@ -14,6 +14,27 @@ pub const DISTRIBUTIONS: [&str; 8] =
     ["normal", "uniform", "bernoulli", "rademacher", "categorical", "gumbel", "exponential", "permutation"];
 
 impl Elab<'_> {
+    /// A net whose static arguments all have defaults needs none of them written.
+    pub fn with_defaults(&mut self, net: Net, span: Span) -> Check<Net> {
+        let decl = net.decl.clone();
+        if let Some(p) = decl.statics.iter().find(|p| p.default.is_none()) {
+            let message = format!("`{}` needs its static argument `{}`", decl.name.name, p.name.name);
+            let names: Vec<&str> = decl.statics.iter().map(|p| p.name.name.as_str()).collect();
+            return fail(
+                Diagnostic::error(Code::G0303, span, message).label(p.name.span, "declared here").hint(format!(
+                    "write `{}({})`",
+                    decl.name.name,
+                    names.join(", ")
+                )),
+            );
+        }
+        let scope = self.globals.clone();
+        match self.call_net(net, &[], span, &scope)? {
+            Value::Net(net) => Ok(net),
+            _ => unreachable!("static arguments give a net"),
+        }
+    }
+
     /// An instance of a net under a name.
     pub fn instance(&mut self, net: Net, name: &str) -> Value {
         let path = match self.frames.last() {

@@ -10,7 +10,7 @@ use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, Implicit, Loop, LoopId, LoopPart, LoopTest, Op, Red, TermId};
+use crate::program::{Axis, Elem, Fun, Implicit, Loop, LoopId, LoopTest, Op, Red, TermId};
 use std::rc::Rc;
 
 /// Steps that a loop with a condition takes at most, unless `max` says otherwise.
@@ -19,20 +19,20 @@ const MOST_STEPS: u64 = 1000;
 const ROUNDS: usize = 8;
 
 /// A state of a loop while its shape is being found.
-struct Carried {
-    name: Ident,
+pub(super) struct Carried {
+    pub(super) name: Ident,
     /// Its first value.
-    first: Value,
-    span: Span,
+    pub(super) first: Value,
+    pub(super) span: Span,
 }
 
 /// A loop that is being elaborated.
-struct Repeat<'e> {
-    ast: &'e LoopExpr,
-    id: LoopId,
-    axis: Axis,
-    span: Span,
-    states: Vec<Carried>,
+pub(super) struct Repeat<'e> {
+    pub(super) ast: &'e LoopExpr,
+    pub(super) id: LoopId,
+    pub(super) axis: Axis,
+    pub(super) span: Span,
+    pub(super) states: Vec<Carried>,
 }
 
 impl Elab<'_> {
@@ -116,12 +116,6 @@ impl Elab<'_> {
         };
         let d = Diagnostic::error(Code::G0301, by.span, message);
         fail(d.hint("`fix u = u0 by cg { u' = u - grad[u](E(u)) }`: conjugate gradients, for a symmetric step"))
-    }
-
-    /// What one loop's result has besides being a tensor, another has too.
-    pub fn same_fields(&mut self, from: &Value, to: &Value) {
-        let fields = loop_key(from).and_then(|key| self.loop_fields.get(&key).cloned());
-        self.more_fields(to, fields.unwrap_or_default());
     }
 
     /// The next value of a state that a rule has in the loop, over exactly its axes.
@@ -376,116 +370,9 @@ impl Elab<'_> {
     }
 
     /// The term that stands for a state.
-    fn state_term(&self, id: LoopId, k: u32) -> TermId {
+    pub(super) fn state_term(&self, id: LoopId, k: u32) -> TermId {
         let found = self.unit.terms.iter().rposition(|t| t.op == Op::LoopState(id, k));
         TermId::new(found.expect("states were given terms before the body"))
-    }
-
-    fn loop_value(&mut self, repeat: &Repeat<'_>, inner: &Rc<Scope>) -> Check<Value> {
-        let mut k = 0;
-        let mut last = Vec::new();
-        for state in &repeat.states {
-            let value = self.map_value(&state.first, state.span, |elab, t| {
-                let ty = elab.ty(t.id).clone();
-                let id = elab.loop_out(repeat, LoopPart::Last(k), ty.elem, ty.axes);
-                k += 1;
-                Tensor { id, axes: t.axes.clone() }
-            })?;
-            last.push((state.name.name.clone(), value));
-        }
-        let steps = self.loop_out(repeat, LoopPart::Steps, Elem::Int, vec![]);
-        let steps = Value::Tensor(Tensor { id: steps, axes: vec![] });
-        if repeat.ast.kind == LoopKind::Scan {
-            return self.scan_value(repeat, inner, last, &steps);
-        }
-        for (_, value) in &last {
-            self.more_fields(value, vec![("steps".to_string(), steps.clone())]);
-        }
-        Ok(if last.len() == 1 { last.remove(0).1 } else { Value::Record(last) })
-    }
-
-    /// Every name of the body over the steps; a state also has its `last` value.
-    fn scan_value(
-        &mut self,
-        repeat: &Repeat<'_>,
-        inner: &Rc<Scope>,
-        last: Vec<(String, Value)>,
-        steps: &Value,
-    ) -> Check<Value> {
-        let mut fields = Vec::new();
-        for (name, end) in last {
-            let next = inner.get(&format!("{name}'")).expect("every state has a next value");
-            let every = self.over_steps(repeat, &next)?;
-            self.more_fields(&every, vec![("last".to_string(), end), ("steps".to_string(), steps.clone())]);
-            fields.push((name, every));
-        }
-        for name in inner.own_names() {
-            let known = fields.iter().any(|f| f.0 == name) || name.ends_with('\'') || name.starts_with('<');
-            if let (false, Some(v @ (Value::Tensor(_) | Value::Tree(_)))) = (known, inner.get(&name)) {
-                let every = self.over_steps(repeat, &v)?;
-                fields.push((name, every));
-            }
-        }
-        Ok(Value::Record(fields))
-    }
-
-    /// A value of the body at every step: the loop's axis comes first.
-    fn over_steps(&mut self, repeat: &Repeat<'_>, v: &Value) -> Check<Value> {
-        self.map_value(v, repeat.span, |elab, t| {
-            let id = elab.spread(t.id, &[repeat.axis], repeat.span);
-            let id = if elab.in_loop(repeat.id, id) {
-                let ty = elab.ty(id).clone();
-                elab.loop_out(repeat, LoopPart::Each(id), ty.elem, ty.axes)
-            } else {
-                id
-            };
-            Tensor { id, axes: std::iter::once(repeat.axis).chain(t.axes.iter().copied()).collect() }
-        })
-    }
-
-    /// Does a term depend on a state of the loop?
-    fn in_loop(&self, id: LoopId, of: TermId) -> bool {
-        let states = self.unit.loops[id.index()].first.len() as u32;
-        (0..states).any(|k| self.depends(of, self.state_term(id, k)))
-    }
-
-    fn loop_out(&mut self, repeat: &Repeat<'_>, part: LoopPart, elem: Elem, axes: Vec<Axis>) -> TermId {
-        let l = &self.unit.loops[repeat.id.index()];
-        let mut needs: Vec<TermId> = l.first.iter().chain(&l.next).copied().collect();
-        needs.extend(l.go_on.map(|g| g.1));
-        if let LoopPart::Each(t) = part {
-            needs.push(t);
-        }
-        self.term(Op::LoopOut { of: repeat.id, part, needs }, elem, axes, repeat.span)
-    }
-
-    /// The value with each of its tensors replaced.
-    fn map_value(&mut self, v: &Value, span: Span, mut f: impl FnMut(&mut Self, &Tensor) -> Tensor) -> Check<Value> {
-        if let Value::Tree(tree) = v {
-            let leaves = tree.leaves.iter().map(|leaf| {
-                let value = f(self, &leaf.value);
-                Leaf { value, param: None, ..leaf.clone() }
-            });
-            return Ok(Value::Tree(Tree { leaves: leaves.collect() }));
-        }
-        let t = self.tensor(v, span)?;
-        Ok(Value::Tensor(f(self, &t)))
-    }
-
-    /// Fields that a loop's result has besides being a tensor.
-    fn more_fields(&mut self, value: &Value, fields: Vec<(String, Value)>) {
-        if let Some(key) = loop_key(value) {
-            self.loop_fields.insert(key, fields);
-        }
-    }
-
-    /// A field of a loop's result: `r.h.last`, `z.steps`.
-    pub fn loop_field(&self, v: &Value, field: &str) -> Option<Value> {
-        let key = match v {
-            Value::Record(fields) if field == "steps" => loop_key(&fields.first()?.1)?,
-            other => loop_key(other)?,
-        };
-        self.loop_fields.get(&key)?.iter().find(|f| f.0 == field).map(|f| f.1.clone())
     }
 
     /// `a @ b` where the shape of one side is not known yet.
@@ -497,15 +384,6 @@ impl Elab<'_> {
             (None, None) => Some(a.clone()),
             _ => None,
         }
-    }
-}
-
-/// By what the further fields of a loop's result are found: its term, or the first one of its tree.
-fn loop_key(v: &Value) -> Option<(TermId, bool)> {
-    match v {
-        Value::Tensor(t) => Some((t.id, false)),
-        Value::Tree(tree) => tree.leaves.first().map(|leaf| (leaf.value.id, true)),
-        _ => None,
     }
 }
 

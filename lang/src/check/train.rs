@@ -233,27 +233,6 @@ impl<'a> Elab<'a> {
         Ok(instances)
     }
 
-    /// A net whose static arguments all have defaults needs none of them written.
-    pub fn with_defaults(&mut self, net: super::value::Net, span: Span) -> Check<super::value::Net> {
-        let decl = net.decl.clone();
-        if let Some(p) = decl.statics.iter().find(|p| p.default.is_none()) {
-            let message = format!("`{}` needs its static argument `{}`", decl.name.name, p.name.name);
-            let names: Vec<&str> = decl.statics.iter().map(|p| p.name.name.as_str()).collect();
-            return fail(
-                Diagnostic::error(Code::G0303, span, message).label(p.name.span, "declared here").hint(format!(
-                    "write `{}({})`",
-                    decl.name.name,
-                    names.join(", ")
-                )),
-            );
-        }
-        let scope = self.globals.clone();
-        match self.call_net(net, &[], span, &scope)? {
-            Value::Net(net) => Ok(net),
-            _ => unreachable!("static arguments give a net"),
-        }
-    }
-
     /// `net f = mlp(64)`, `net f[worker] = mlp(64)`.
     fn net_line(&mut self, name: &str, over: &[Expr], value: &Expr) -> Check<Rc<Instance>> {
         let scope = self.train_scope();
