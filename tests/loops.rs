@@ -117,6 +117,18 @@ task t real f64 {
 }",
     ),
     (
+        "a_net_starts",
+        "dim d = 4
+net line(x: real[d]) -> real { sum[1](linear(1)(x)) }
+task t real f64 {
+  net f = line
+  x ~ normal[3, d]
+  fit = (start) => iterate 3 from p = start { p' = p - 0.1*grad[u = p](mean[n](f{u}(x[n])^2)) }
+  one = (p) => p - 0.1*grad[u = p](mean[n](f{u}(x[n])^2))
+  report same = norm(fit(f) - one(one(one(f))))
+}",
+    ),
+    (
         "each_entry",
         "dim n = 4, time = 6
 task t real f64 {

@@ -51,7 +51,8 @@ impl Elab<'_> {
         let axis = self.fresh_axis(dim, &[]);
         let mut states = Vec::new();
         for (name, first) in &ast.from {
-            states.push(Carried { name: name.clone(), first: self.eval(first, scope)?, span: first.span });
+            let value = self.eval(first, scope)?;
+            states.push(Carried { name: name.clone(), first: self.as_tree(&value, first.span), span: first.span });
         }
         if states.is_empty() {
             return fail(
