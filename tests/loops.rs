@@ -168,6 +168,26 @@ task t real f64 {
 }",
     ),
     (
+        "products_inside",
+        "dim d = 4
+task t real f64 {
+  w ~ normal[d]
+  a ~ normal[d, d]
+  b ~ normal[d]
+  loss = mean(softplus(a @ (b * w)))
+  g = grad[w](loss)
+  # The gradient stands before the loop, in its step and behind it.
+  s = iterate 3 from q = g { q' = q - along[w = q](grad[w](loss)) }
+  step = (q) => q - along[w = q](grad[w](loss))
+  report same = max(abs(s - step(step(step(g)))))
+  # The inner derivative goes by another way than the outer one.
+  m = iterate 2 from q = b { q' = along[w = q](grad[b](loss)) }
+  mixed = (q) => along[w = q](grad[b](loss))
+  report mixed = max(abs(m - mixed(mixed(b))))
+  report behind = max(abs(grad[b](dot(stop(s), g)) - along[w = s](grad[b](loss))))
+}",
+    ),
+    (
         "each_entry",
         "dim n = 4, time = 6
 task t real f64 {
@@ -231,16 +251,35 @@ fn by_the_reference_evaluator() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-#[test]
-fn compiled() {
-    for (name, text) in PROGRAMS {
-        eprintln!("{name}");
-        let model = Model::from_source("loops.gnt", text).unwrap_or_else(|e| panic!("{e}"));
-        for threads in [1, 2] {
-            let run = model.train("t", &Options { threads, ..Options::default() }).unwrap_or_else(|e| panic!("{e}"));
-            for (report, values) in &run.outcome.reports {
-                assert!(values.iter().all(|x| x.abs() < 1e-6), "{name}, {report}, {threads} threads: {values:?}");
-            }
+/// Runs a program of `PROGRAMS` compiled.
+fn vanishes(name: &str, text: &str) {
+    eprintln!("{name}");
+    let model = Model::from_source("loops.gnt", text).unwrap_or_else(|e| panic!("{e}"));
+    for threads in [1, 2] {
+        let run = model.train("t", &Options { threads, ..Options::default() }).unwrap_or_else(|e| panic!("{e}"));
+        for (report, values) in &run.outcome.reports {
+            assert!(values.iter().all(|x| x.abs() < 1e-6), "{name}, {report}, {threads} threads: {values:?}");
         }
     }
+}
+
+#[test]
+fn compiled() {
+    PROGRAMS.iter().for_each(|(name, text)| vanishes(name, text));
+}
+
+#[test]
+fn a_net_starts() {
+    vanishes(
+        "a_net_starts",
+        "dim d = 4
+net line(x: real[d]) -> real { sum[1](linear(1)(x)) }
+task t real f64 {
+  net f = line
+  x ~ normal[3, d]
+  fit = (start) => iterate 3 from p = start { p' = p - 0.1*grad[u = p](mean[n](f{u}(x[n])^2)) }
+  one = (p) => p - 0.1*grad[u = p](mean[n](f{u}(x[n])^2))
+  report same = norm(fit(f) - one(one(one(f))))
+}",
+    );
 }

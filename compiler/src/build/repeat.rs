@@ -1,5 +1,6 @@
 //! Loops: the terms that depend on a loop's states become its step, a graph of its own; everything else stays outside.
-//! Law: a term is built once, in the innermost loop whose state it depends on.
+//! Law: a term is built in the innermost loop whose state it depends on, and again in each loop that takes a derivative
+//! through it.
 
 use super::Build;
 use crate::graph::{Graph, LoopBuilder, NodeId, Op};
@@ -11,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Loops {
     /// The loops whose step a term belongs to.
     inside: Vec<BTreeSet<LoopId>>,
+    /// The loops whose step has a copy of a term, because it takes a derivative through it.
+    copied: Vec<BTreeSet<LoopId>>,
     /// What is read of each loop, in order.
     parts: BTreeMap<LoopId, Vec<LoopPart>>,
     /// What was built of each loop.
@@ -28,8 +31,8 @@ pub(super) struct Around {
 
 impl Loops {
     fn of(unit: &Unit, needed: &[TermId]) -> Self {
-        let mut loops =
-            Loops { inside: vec![BTreeSet::new(); unit.terms.len()], parts: BTreeMap::new(), built: BTreeMap::new() };
+        let none = vec![BTreeSet::new(); unit.terms.len()];
+        let mut loops = Loops { inside: none.clone(), copied: none, parts: BTreeMap::new(), built: BTreeMap::new() };
         for id in needed {
             let term = unit.term(*id);
             let mut inside: BTreeSet<LoopId> =
@@ -50,13 +53,13 @@ impl Loops {
         loops
     }
 
-    /// What lies on the way of a derivative that a step takes belongs to the step, even if no state enters it: else the
-    /// derivative would not see it.
+    /// What lies on the way of a derivative that a step takes stands in the step, even if no state enters it: else the
+    /// derivative would not see it. The last terms come first, for a derivative may lie on the way of another one.
     fn pull_in(&mut self, unit: &Unit, needed: &[TermId]) {
         if self.parts.is_empty() {
             return;
         }
-        for id in needed {
+        for id in needed.iter().rev() {
             let (of, wrt): (Vec<TermId>, Vec<TermId>) = match &unit.term(*id).op {
                 p::Op::Grad { of, wrt, .. } => (vec![*of], vec![*wrt]),
                 p::Op::Along { of, by } => (vec![*of], by.iter().map(|d| d.wrt).collect()),
@@ -66,14 +69,14 @@ impl Loops {
                 }
                 _ => continue,
             };
-            let loops = self.inside[id.index()].clone();
+            let loops: BTreeSet<LoopId> = &self.inside[id.index()] | &self.copied[id.index()];
             if loops.is_empty() {
                 continue;
             }
             let custom = matches!(unit.term(*id).op, p::Op::Custom { .. });
             for t in between(unit, &of, &wrt) {
                 if custom || !wrt.contains(&t) {
-                    self.inside[t.index()].extend(loops.iter().copied());
+                    self.copied[t.index()].extend(loops.iter().copied());
                 }
             }
         }
@@ -114,10 +117,11 @@ impl<'u> Build<'u> {
 
     /// Does a term belong to what is being built?
     fn belongs(&self, id: TermId) -> bool {
-        let inside = &self.loops.inside[id.index()];
+        let (inside, copied) = (&self.loops.inside[id.index()], &self.loops.copied[id.index()]);
+        let known = inside.iter().all(|l| self.around.iter().any(|a| a.id == *l));
         match self.around.last() {
-            None => inside.is_empty(),
-            Some(here) => inside.contains(&here.id) && inside.iter().all(|l| self.around.iter().any(|a| a.id == *l)),
+            None => known,
+            Some(here) => known && (inside.contains(&here.id) || copied.contains(&here.id)),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::cost;
 use crate::graph::{Args, Axes, Graph, NodeId, Op, Red, sorted};
-use gannet_lang::program::Axis;
+use gannet_lang::program::{Axis, Fun};
 
 /// Up to so many factors the order is the best one; above, the cheapest pair is joined first, again and again.
 const EXACT_FACTORS: usize = 10;
@@ -12,6 +12,12 @@ const EXACT_FACTORS: usize = 10;
 pub fn order(graph: &Graph) -> Graph {
     graph.rebuild(|g, _, node, args| match &node.op {
         Op::Contract(axes) if args.len() > 2 => build(g, axes, args),
+        // A contraction in a new order may be one that stood earlier, so the operands may have changed places.
+        op @ (Op::Contract(_) | Op::Map(Fun::Add | Fun::Mul)) => {
+            let mut args = Args::from_slice(args);
+            args.sort();
+            g.add(op.clone(), args)
+        }
         op => g.add(op.clone(), args.iter().copied()),
     })
 }

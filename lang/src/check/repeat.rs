@@ -53,8 +53,7 @@ impl Elab<'_> {
         let mut states = Vec::new();
         for (name, first) in &ast.from {
             let value = self.eval(first, scope)?;
-            let value = self.as_tree(&value, first.span);
-            states.push(Carried { name: name.clone(), first: value, span: first.span });
+            states.push(Carried { name: name.clone(), first: self.as_tree(&value, first.span), span: first.span });
         }
         if states.is_empty() {
             return fail(

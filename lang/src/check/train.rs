@@ -391,25 +391,12 @@ impl<'a> Elab<'a> {
     ) -> Check<()> {
         let mut over = Vec::new();
         for e in goal.over {
-            match self.eval(e, scope)? {
-                Value::Instance(i) => over.extend(self.params_of(&i)),
-                Value::Tensor(t) => match self.unit.terms[t.id.index()].op {
-                    Op::Param(p) => over.push(p),
-                    _ => {
-                        return fail(Diagnostic::error(
-                            Code::G0401,
-                            e.span,
-                            "this is no parameter, so it cannot be trained",
-                        ));
-                    }
-                },
-                other => {
-                    return fail(
-                        Diagnostic::error(Code::G0401, e.span, format!("{} cannot be trained", other.what()))
-                            .hint("name a net or a parameter"),
-                    );
-                }
-            }
+            let v = self.eval(e, scope)?;
+            let Some(params) = self.learnable(&v) else {
+                let message = "this is no parameter, so it cannot be trained";
+                return fail(Diagnostic::error(Code::G0401, e.span, message).hint("name a net or a parameter"));
+            };
+            over.extend(params);
         }
         for (k, p) in over.iter().enumerate() {
             let before = outputs.iter().any(|(o, _)| *o == Output::Param(*p)) || over[..k].contains(p);

@@ -72,6 +72,20 @@ impl Elab<'_> {
             .collect()
     }
 
+    /// The parameters that a value consists of: a net's, one of its own, or a tree of them; none if it is computed.
+    pub fn learnable(&self, v: &Value) -> Option<Vec<ParamId>> {
+        let one = |t: &Tensor| match self.unit.terms[t.id.index()].op {
+            Op::Param(p) => Some(p),
+            _ => None,
+        };
+        match v {
+            Value::Instance(i) => Some(self.params_of(i)),
+            Value::Tensor(t) => Some(vec![one(t)?]),
+            Value::Tree(tree) => tree.leaves.iter().map(|leaf| one(&leaf.value)).collect(),
+            _ => None,
+        }
+    }
+
     /// A value with the shape of a tree: trees as they are, numbers and tensors in every leaf.
     pub fn like_tree(&mut self, like: &Tree, v: &Value, span: Span) -> Check<Tree> {
         if let Value::Tree(t) = v
