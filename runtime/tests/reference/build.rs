@@ -43,6 +43,7 @@ impl Sheet {
             data: None,
             batch: None,
             schedule: Schedule::default(),
+            stages: vec![],
             reports: vec![],
             runs: vec![],
             functions: vec![],
