@@ -88,6 +88,9 @@ task t real f64 {
   }
   report least = norm(least(1) - newton(1))
   report l1 = grad[y = 1](sum(least(y)^2)) - grad[y = 1](sum(newton(y)^2))
+  report l3 = grad[y = 1](grad[z = y](grad[x = z](sum(least(x)^2)))) - grad[y = 1](grad[z = y](grad[x = z](sum(newton(x)^2))))
+  one = 1 + 0*b[0]
+  report l3_mixed = along[one = 1](grad[y = one](grad[z = y](sum(least(z)^2)))) - grad[y = 1](grad[z = y](grad[x = z](sum(newton(x)^2))))
   report l2 = grad[y = 1](grad[z = y](sum(least(z)^2))) - grad[y = 1](grad[z = y](sum(newton(z)^2)))
 }",
     ),

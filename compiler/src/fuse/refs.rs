@@ -85,8 +85,9 @@ impl Walk<'_, '_> {
                 let inner: Places = with(places, axes.iter().map(|a| (*a, None)));
                 node.args.iter().for_each(|a| self.visit(*a, &inner));
             }
-            Op::Read { at, .. } => {
-                let of = |to: &At| to.as_axis().and_then(|a| places.iter().find(|p| p.0 == a)?.1);
+            // Outside its source a guarded read takes the nearest entry, which may be one that another entry computes.
+            Op::Read { at, guarded } => {
+                let of = |to: &At| to.as_axis().filter(|_| !guarded).and_then(|a| places.iter().find(|p| p.0 == a)?.1);
                 self.visit(node.args[0], &with(places, at.iter().map(|(a, to)| (*a, of(to)))));
                 node.args[1..].iter().for_each(|a| self.visit(*a, places));
             }

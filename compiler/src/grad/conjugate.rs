@@ -4,13 +4,17 @@
 //! of every order whatever was done to find it.
 
 use super::cotangent::Ctx;
-use super::repeat::{IMPLICIT_TOLERANCE, cotangents_in, inline, leaves_in};
+use super::repeat::{cotangents_in, inline, leaves_in, points_on};
 use super::repeat_along::Moved;
 use super::tangent::Tangents;
 use crate::graph::{Body, Graph, LoopBuilder, NodeId, Op, Red, sorted};
-use gannet_lang::program::{Axis, Fun, Implicit, LoopTest, PointId};
+use gannet_lang::program::{Axis, Fun, Implicit, LoopTest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Equations are solved when the residual is this part of the right side. Derivatives of derivatives build on the
+/// solution, so it is as exact as f64 allows; in f32 the search ends at the last step.
+const TOLERANCE: f64 = 1e-13;
 
 impl Ctx<'_> {
     /// Where the search for an implicit gradient starts: at its right side, or at the solution.
@@ -23,10 +27,7 @@ impl Ctx<'_> {
 
     /// First tangents of the states of a fixed point: the solution of `(1 - J) dz = (df/dw) dw`.
     pub fn solve_tangents(&mut self, m: &Moved, outer: &[NodeId], by: &mut [Option<NodeId>]) {
-        let mut leaves = BTreeMap::new();
-        for (k, x) in outer.iter().enumerate() {
-            leaves.insert(k, self.g.add(Op::Point(PointId(u32::MAX - k as u32)), [*x]));
-        }
+        let leaves = points_on(self.g, outer);
         let seeds: Vec<(NodeId, NodeId)> =
             by.iter().enumerate().filter_map(|(k, dx)| dx.map(|dx| (leaves[&k], dx))).collect();
         let map = inline(&m.body.graph, self.g, &leaves);
@@ -77,7 +78,7 @@ impl Ctx<'_> {
         let p_next = plus(&mut step, &r_next, b, &p);
         let size = dot(self.g, &own, right, right);
         let size = builder.outer(self.g, &mut step, size);
-        let least = step.num(IMPLICIT_TOLERANCE * IMPLICIT_TOLERANCE);
+        let least = step.num(TOLERANCE * TOLERANCE);
         let least = step.mul_all(&[least, size]);
         let open = step.map2(Fun::Gt, rr, least);
         let axes = step.ty(open).axes.clone();

@@ -9,12 +9,15 @@
 use super::cotangent::{Ctx, Scratch, Term};
 use super::{active_from, sweep_from};
 use crate::graph::{Args, Axes, Body, Graph, LoopBuilder, NodeId, Op, Red, sorted};
-use gannet_lang::program::{Elem, Fun, Implicit, LoopTest, PointId};
+use gannet_lang::program::{Elem, Fun, Implicit, LoopTest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A fixed point of cotangents is found when a step changes them by this part of their size.
-pub(super) const IMPLICIT_TOLERANCE: f64 = 1e-7;
+/// A fixed point of cotangents is found when a step changes them by less than this part of their size and by no less
+/// than the step before did: rounding is all that is left.
+const ROUGH: f64 = 1e-7;
+/// It is also found when a step changes them by less than this.
+const EXACT: f64 = 1e-13;
 
 /// The loop whose adjoint is built.
 struct Forward {
@@ -174,13 +177,9 @@ impl Ctx<'_> {
             let g = builder.outer(self.g, &mut step, given[*k]);
             after.push(step.add_all(&[g, found[k]]));
         }
-        let go_on = implicit_test(&mut step, &f.body, &now, &after);
-        let solved = builder.finish(self.g, step, &after, Some(go_on), &[]);
+        let solved = finish_implicit(self.g, builder, step, &f.body, (&now, &after));
         // One step at the fixed point, outside of any loop, gives the cotangents of everything else.
-        let mut leaves = BTreeMap::new();
-        for (k, x) in outer.iter().enumerate() {
-            leaves.insert(k, self.g.add(Op::Point(PointId(u32::MAX - k as u32)), [*x]));
-        }
+        let leaves = points_on(self.g, &outer);
         let map = inline(&f.body.graph, self.g, &leaves);
         let seeds: Vec<(NodeId, NodeId)> = states.iter().map(|k| (map[&next[*k]], self.g.part(solved, *k))).collect();
         let wanted = leaves.into_iter().filter(|(k, _)| *k >= f.body.states && f.active[*k]).collect();
@@ -234,12 +233,13 @@ pub(super) fn leaves_in(
     step: &mut Graph,
     outer: &[NodeId],
 ) -> BTreeMap<usize, NodeId> {
-    let mut leaves = BTreeMap::new();
-    for (k, x) in outer.iter().enumerate() {
-        let leaf = builder.outer(g, step, *x);
-        leaves.insert(k, step.add(Op::Point(PointId(u32::MAX - k as u32)), [leaf]));
-    }
-    leaves
+    let seen: Vec<NodeId> = outer.iter().map(|x| builder.outer(g, step, *x)).collect();
+    points_on(step, &seen)
+}
+
+/// A point on each of some nodes, by number.
+pub(super) fn points_on(g: &mut Graph, nodes: &[NodeId]) -> BTreeMap<usize, NodeId> {
+    nodes.iter().enumerate().map(|(k, x)| (k, g.fresh_point(*x))).collect()
 }
 
 /// Copies a body into a graph, with these nodes for its operands.
@@ -287,17 +287,36 @@ pub(super) fn cotangents_in(
     cotangents_of(&mut Ctx { g, scratch: &mut scratch }, seeds, leaves)
 }
 
-/// When an implicit gradient is there: at once if it was solved before, else when it no longer changes.
-pub(super) fn implicit_test(step: &mut Graph, body: &Body, now: &[NodeId], after: &[NodeId]) -> (LoopTest, NodeId) {
+/// The loop of an implicit gradient: it ends at once if the gradient was solved before, else when it no longer changes.
+pub(super) fn finish_implicit(
+    around: &mut Graph,
+    mut builder: LoopBuilder,
+    mut step: Graph,
+    body: &Body,
+    (now, after): (&[NodeId], &[NodeId]),
+) -> NodeId {
     if body.fixed == Some(Implicit::Conjugate) {
         let zero = step.num(0.0);
-        return (LoopTest::Before, step.map2(Fun::Lt, zero, zero));
+        let go_on = step.map2(Fun::Lt, zero, zero);
+        return builder.finish(around, step, after, Some((LoopTest::Before, go_on)), &[]);
     }
-    (LoopTest::After, changes(step, now, after))
+    let (moved, size) = change(&mut step, now, after);
+    let far = around.num(f64::from(f32::MAX));
+    let before = builder.state(around, &mut step, far);
+    let [rough, exact] = [ROUGH, EXACT].map(|tolerance| {
+        let square = step.num(tolerance * tolerance);
+        let least = step.mul_all(&[square, size]);
+        step.map2(Fun::Gt, moved, least)
+    });
+    let falls = step.map2(Fun::Lt, moved, before);
+    let more = step.map2(Fun::Or, rough, falls);
+    let go_on = step.map2(Fun::And, exact, more);
+    let after: Vec<NodeId> = after.iter().copied().chain([moved]).collect();
+    builder.finish(around, step, &after, Some((LoopTest::After, go_on)), &[])
 }
 
-/// Do values still change from step to step by more than the tolerance?
-fn changes(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> NodeId {
+/// The squared change of values from one step to the next and their squared size, without gradients.
+fn change(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> (NodeId, NodeId) {
     let (mut moved, mut size) = (vec![g.num(0.0)], vec![g.num(0.0)]);
     for (a, b) in now.iter().zip(next) {
         let away = g.map2(Fun::Sub, *b, *a);
@@ -308,7 +327,5 @@ fn changes(g: &mut Graph, now: &[NodeId], next: &[NodeId]) -> NodeId {
         }
     }
     let (moved, size) = (g.add_all(&moved), g.add_all(&size));
-    let tolerance = g.num(IMPLICIT_TOLERANCE * IMPLICIT_TOLERANCE);
-    let least = g.mul_all(&[tolerance, size]);
-    g.map2(Fun::Gt, moved, least)
+    (g.add(Op::Stop, [moved]), g.add(Op::Stop, [size]))
 }

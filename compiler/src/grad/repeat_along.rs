@@ -3,10 +3,10 @@
 //! point by itself, `dz = (df/dz) dz + (df/dw) dw`.
 
 use super::cotangent::{Ctx, Scratch};
-use super::repeat::{active_operands, implicit_test, inline, leaves_in};
+use super::repeat::{active_operands, finish_implicit, inline, leaves_in, points_on};
 use super::tangent::Tangents;
 use crate::graph::{Args, Axes, Body, Graph, LoopBuilder, NodeId, Op, sorted};
-use gannet_lang::program::{Axis, Implicit, PointId};
+use gannet_lang::program::{Axis, Implicit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -50,14 +50,14 @@ impl Ctx<'_> {
         let mut builder = LoopBuilder::new(m.body.axis);
         builder.reverse = m.body.reverse;
         let mut step = Graph::like(self.g);
-        let mut leaves = BTreeMap::new();
+        let mut seen = Vec::new();
         for k in 0..m.args.len() {
-            let leaf = match k < m.body.states {
+            seen.push(match k < m.body.states {
                 true => builder.state(self.g, &mut step, m.args[k]),
                 false => builder.outer(self.g, &mut step, m.args[k]),
-            };
-            leaves.insert(k, step.add(Op::Point(PointId(u32::MAX - k as u32)), [leaf]));
+            });
         }
+        let leaves = points_on(&mut step, &seen);
         let states: Vec<usize> = (0..m.body.states).filter(|k| m.active[*k]).collect();
         let seeds = self.tangent_leaves(m, &mut builder, &mut step, &leaves, &states);
         let map = inline(&m.body.graph, &mut step, &leaves);
@@ -126,8 +126,7 @@ impl Ctx<'_> {
         let nothing = step.num(0.0);
         let now: Vec<NodeId> = seeds[..states.len()].iter().map(|s| s.1).collect();
         let after: Vec<NodeId> = moved.iter().map(|d| d.unwrap_or(nothing)).collect();
-        let go_on = implicit_test(&mut step, &m.body, &now, &after);
-        let whole = builder.finish(self.g, step, &after, Some(go_on), &[]);
+        let whole = finish_implicit(self.g, builder, step, &m.body, (&now, &after));
         let parts = states.iter().enumerate().map(|(at, k)| (*k, at)).collect();
         self.scratch.tangent_parts.insert(whole, parts);
         whole

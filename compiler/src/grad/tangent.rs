@@ -9,7 +9,7 @@ use super::cotangent::{Ctx, Term};
 use super::partial::{Partial, partial};
 use super::{Swept, sweep};
 use crate::graph::{Args, Axes, AxisNames, NodeId, Op, Red, Subst};
-use gannet_lang::program::{Axis, Elem, Fun, PointId};
+use gannet_lang::program::{Axis, Elem, Fun};
 use std::collections::BTreeMap;
 
 /// The tangents found so far in one direction; `None`: it does not move.
@@ -284,7 +284,7 @@ impl Ctx<'_> {
             return None;
         }
         // Any point will do that nothing else depends on: its value drops out.
-        let point = self.g.add(Op::Point(PointId(u32::MAX - y.0)), [y]);
+        let point = self.g.fresh_point(y);
         let cotangent = Term { value: point, deltas: vec![], live: None };
         let mut terms = Vec::new();
         for (x, back) in self.part_operands(y, &cotangent, &|x| moved(x).is_some()) {

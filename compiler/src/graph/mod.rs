@@ -17,7 +17,7 @@ pub use typing::fun_arity;
 
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
-use gannet_lang::program::{Axis, Dim, Elem, Fun, Hyper, Input, Output, Param, Size, State, Unit};
+use gannet_lang::program::{Axis, Dim, Elem, Fun, Hyper, Input, Output, Param, PointId, Size, State, Unit};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -110,6 +110,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     spans: Vec<Span>,
     known: HashMap<(Op, Args), NodeId>,
+    /// Points made so far by passes, in this graph and in bodies of loops.
+    points: u32,
     /// Outputs and their nodes.
     pub outputs: Vec<(Output, NodeId)>,
     /// Names of equations, for dumps and faults.
@@ -122,9 +124,25 @@ impl Graph {
         Graph { tables, ..Graph::default() }
     }
 
-    /// An empty graph over the same leaves.
+    /// An empty graph over the same leaves. Its fresh points are none of the other's so far.
     pub fn like(other: &Graph) -> Self {
-        Graph::new(other.tables.clone())
+        Graph { points: other.points, ..Graph::new(other.tables.clone()) }
+    }
+
+    /// `x` as a variable of its own, kept apart from equal values and from every other point. (Points of a program count
+    /// up from 0, these down from the last number.)
+    pub fn fresh_point(&mut self, x: NodeId) -> NodeId {
+        self.add(Op::Point(PointId(u32::MAX - self.points)), [x])
+    }
+
+    /// Notes the fresh points that come in with a node.
+    fn count_points(&mut self, op: &Op) {
+        let seen = match op {
+            Op::Point(p) if p.0 > u32::MAX / 2 => u32::MAX - p.0 + 1,
+            Op::Loop(body) => body.graph.points,
+            _ => 0,
+        };
+        self.points = self.points.max(seen);
     }
 
     /// A node.
@@ -175,6 +193,7 @@ impl Graph {
         }
         let ty = self.type_of(&op, &args).unwrap_or_else(|e| panic!("{op:?} {args:?}: {e}"));
         let id = NodeId::new(self.nodes.len());
+        self.count_points(&op);
         self.known.insert((op.clone(), args.clone()), id);
         self.nodes.push(Node { op, args, ty });
         self.spans.push(Span::default());
