@@ -128,10 +128,6 @@ impl<'g> Pass<'g> {
         if *self.new.ty(new) == node.ty {
             return Value::Whole(new);
         }
-        let mut args = args;
-        if matches!(node.op, Op::Map(Fun::Add | Fun::Mul) | Op::Contract(_)) {
-            args.sort();
-        }
         Value::Whole(self.new.add(node.op.clone(), args))
     }
 

@@ -123,6 +123,11 @@ pub fn stages_of(unit: &Unit, function: &Function, tables: Arc<Tables>, options:
     let start = Instant::now();
     let plan = lower(&graph, &LowerOptions { double: options.double, fusion: options.fusion });
     times.push(("lower", start.elapsed()));
+    if options.verify
+        && let Err(fault) = plan.verify()
+    {
+        panic!("the plan is not sound: {fault}\n{plan}");
+    }
     Stages { built, differentiated, rewritten: graph, plan, times }
 }
 

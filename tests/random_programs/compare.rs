@@ -3,8 +3,8 @@
 use crate::program::Program;
 use gannet::compiler::fuse::{LowerOptions, lower};
 use gannet::compiler::graph::{Graph, Tables};
-use gannet::compiler::{CompileOptions, stages_of};
-use gannet::lang::program::{Axis, Elem, InputId, Output, ParamId, StateId, Unit};
+use gannet::compiler::{CompileOptions, Stages, stages_of};
+use gannet::lang::program::{Axis, Elem, HyperId, InputId, Output, ParamId, Schedule, StateId, Unit};
 use gannet::runtime::device::cpu::execute::{Bound, Executable};
 use gannet::runtime::device::cpu::memory::Memory;
 use gannet::runtime::reference::{Env, Fault, Tensor, eval, eval_each};
@@ -311,39 +311,45 @@ fn trained(model: &Model, unit: &Unit, seed: u64) -> Result<Vec<Graph>, Failure>
     let sizes: Vec<u64> =
         session.bind("init", 1).map_err(|d| model.error(d))?.sizes().iter().map(|n| *n as u64).collect();
     let start = env(&session, &sizes, &[]);
-    let steps = unit.schedule.steps.expect("a generated block says how long it runs");
+    let steps = |schedule: &Schedule| schedule.steps.expect("a generated block says how long it runs");
+    let stages: Vec<(&str, u64, Option<HyperId>)> = match unit.stages.is_empty() {
+        true => vec![("step", steps(&unit.schedule), None)],
+        false => unit.stages.iter().map(|s| (s.function.as_str(), steps(&s.schedule), Some(s.before))).collect(),
+    };
     let compile = CompileOptions { double: true, verify: true, ..CompileOptions::default() };
     let of = |name: &str| {
         stages_of(unit, unit.function(name).expect("a function of a train block"), Arc::new(Tables::of(unit)), &compile)
     };
-    let (step, report) = (of("step"), of("report"));
-    let run = |step: &Graph, report: &Graph, round: bool| -> Result<Values, Fault> {
+    let (each, report): (Vec<Stages>, Stages) = (stages.iter().map(|s| of(s.0)).collect(), of("report"));
+    let run = |graph: fn(&Stages) -> &Graph, round: bool| -> Result<Values, Fault> {
         let mut env = start.clone();
         let mut loss = Values::new();
         let evaluate = |g: &Graph, env: &Env| if round { rounded(g, env) } else { eval(g, env) };
-        for k in 1..=steps {
-            env.step = k as f64;
-            let found = evaluate(step, &env)?;
-            for (output, value) in &found {
-                match output {
-                    Output::Param(p) => env.params[p.index()] = ordered(value, &unit.params[p.index()].ty.axes),
-                    Output::State(s) => env.states[s.index()] = ordered(value, &unit.states[s.index()].ty.axes),
-                    _ => {
-                        loss.insert("loss".into(), value.data.clone());
+        for ((_, steps, before), stage) in stages.iter().zip(&each) {
+            if let Some(before) = before {
+                env.hypers[before.index()] = env.step;
+            }
+            for _ in 0..*steps {
+                env.step += 1.0;
+                for (output, value) in &evaluate(graph(stage), &env)? {
+                    match output {
+                        Output::Param(p) => env.params[p.index()] = ordered(value, &unit.params[p.index()].ty.axes),
+                        Output::State(s) => env.states[s.index()] = ordered(value, &unit.states[s.index()].ty.axes),
+                        _ => drop(loss.insert("loss".into(), value.data.clone())),
                     }
                 }
             }
         }
-        let mut all = named(unit, &evaluate(report, &env)?);
+        let mut all = named(unit, &evaluate(graph(&report), &env)?);
         all.extend(loss);
         let name = |o: Output| name_of(unit, &o).0;
         all.extend((0..unit.params.len()).map(|k| (name(Output::Param(ParamId::new(k))), env.params[k].clone())));
         all.extend((0..unit.states.len()).map(|k| (name(Output::State(StateId::new(k))), env.states[k].clone())));
         Ok(all)
     };
-    let exact = run(&step.differentiated, &report.differentiated, false)?;
-    let noisy = run(&step.differentiated, &report.differentiated, true)?;
-    let rewritten = run(&step.rewritten, &report.rewritten, false)?;
+    let exact = run(|s| &s.differentiated, false)?;
+    let noisy = run(|s| &s.differentiated, true)?;
+    let rewritten = run(|s| &s.rewritten, false)?;
     close("rewritten graph", &DOUBLE, &exact, &noisy, &rewritten)?;
     for (what, double, tolerance) in [("machine code in f64", true, DOUBLE), ("machine code in f32", false, SINGLE)] {
         let ways: Vec<Values> = [1, 2]
@@ -374,5 +380,7 @@ fn trained(model: &Model, unit: &Unit, seed: u64) -> Result<Vec<Graph>, Failure>
             return failed(format!("threads, {what}"), format!("one: {:?}\ntwo: {:?}", ways[0], ways[1]));
         }
     }
-    Ok(vec![step.built, step.differentiated, step.rewritten, report.built])
+    let mut seen = vec![report.built];
+    seen.extend(each.into_iter().flat_map(|s| [s.built, s.differentiated, s.rewritten]));
+    Ok(seen)
 }

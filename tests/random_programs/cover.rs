@@ -26,10 +26,10 @@ macro_rules! variants {
 variants! {
     ITEMS: ast::Item { Dim Data Fn Net Rule Train Task Edges Let } without { Check Use }
     EXPRESSIONS: ast::ExprKind {
-        Number Name Unary Binary Call Bracket Field At With Tuple Record Stack If Else Lambda Block Pipe FileRef Loop
-    } without { Text Columns Column Argmin }
+        Number Name Unary Binary Call Bracket Field At With Tuple Record Stack If Else Lambda Block Pipe FileRef Loop Argmin
+    } without { Text Columns Column }
     STATEMENTS: ast::Stmt { Let Param State Save Keep Const Sample Each For } without {}
-    LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt } without { Batch Epochs Plot Stage }
+    LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch Epochs Plot }
     INDICES: ast::IndexItem { Expr Bind Rest Range Fiber } without {}
     FIRST_VALUES: ast::Init { Value Draw } without {}
     AXES: ast::TypeAxis { Rest Dim Named } without {}

@@ -191,7 +191,7 @@ impl Gen {
         };
         let domain = self.one(&["", " in 0..", " in -1..1"]);
         let kind = self.one(&["minimize", "minimize", "maximize -1*"]);
-        let train = vec![
+        let mut train = vec![
             format!("net f = {net}"),
             format!("param q: real[2] = {}{domain}", c[3]),
             "param s: real ~ normal".to_string(),
@@ -206,6 +206,12 @@ impl Gen {
             "steps 3".to_string(),
             "report r = norm(f) + mean(f(x)) + ema".to_string(),
         ];
+        if self.chance(3) {
+            let first = train.splice(8..10, []).collect::<Vec<_>>().join("\n    ");
+            let by = self.one(&["sgd(0.05)", "adam(0.02)", "first(lr = 0.05*t)"]);
+            train.push(format!("stage one {{\n    {first}\n  }}"));
+            train.push(format!("stage two {{\n    minimize mean(y^2) + 0.1*q[0] over f, q by {by}\n    steps 2\n  }}"));
+        }
         Program { head: self.head, train, ..Program::default() }
     }
 }

@@ -12,7 +12,7 @@ impl Gen {
         let time = self.any_dim();
         let (name, d) = (self.fresh("s"), self.dim(time).to_string());
         let (turns, list) = (1 + self.below(4), if self.chance(2) { "[1, 2, 4]" } else { "3" });
-        match self.below(9) {
+        match self.below(10) {
             0 | 1 => {
                 let input = self.find(|v| v.dims == [time]);
                 let input = input.map_or(format!("cos({t})"), |v| format!("{}[{t}]", v.name));
@@ -35,6 +35,11 @@ impl Gen {
                 self.line(format!("{name} = {r}.{s}"));
             }
             6 | 7 => self.line(format!("{name} = fix {s} = 0*{x} until norm({s}' - {s}) < 1e-14 max 200 {{ {s}' = 0.4*sin({s} + {c}) + 0.5*{x} }}")),
+            8 => {
+                // The slope is `u - c x - 0.3 sin(u)`, give or take a factor: one minimum, found quickly.
+                let rule = self.one(&["sgd(1) max 60", "sgd(0.8) max 120", "lbfgs() max 60"]);
+                self.line(format!("{name} = argmin {s} of 0.5*sum(({s} - {c}*{x})^2) + 0.3*sum(cos({s})) from 0*{x} by {rule}"));
+            }
             _ => {
                 self.line(format!("{name} = {x}\nfor {t} in {} {{\n  {name}' = sin({name} + 0.2*{t}) + 0.1*{x}\n}}", list));
             }

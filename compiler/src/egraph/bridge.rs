@@ -36,11 +36,6 @@ pub fn head(op: &Op) -> Head {
     }
 }
 
-/// Does the order of the operands not matter? They are kept sorted then.
-pub fn unordered(op: &Op) -> bool {
-    matches!(op, Op::Map(Fun::Add | Fun::Mul) | Op::Contract(_))
-}
-
 /// What an e-node computes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
@@ -94,7 +89,7 @@ impl Language for ENode {
             *id = f(*id);
         }
         if let What::Op(op) = &self.what
-            && unordered(op)
+            && op.is_unordered()
         {
             self.args.sort();
         }
@@ -256,10 +251,7 @@ pub fn scratch(egraph: &mut Egraph, enode: &ENode) -> NodeId {
         What::Outside(node) => return *node,
         What::Op(op) => op.clone(),
     };
-    let mut args: Args = enode.args.iter().map(|id| egraph[*id].data.node).collect();
-    if unordered(&op) {
-        args.sort();
-    }
+    let args: Args = enode.args.iter().map(|id| egraph[*id].data.node).collect();
     egraph.analysis.graph.add(op, args)
 }
 
@@ -273,7 +265,7 @@ pub fn import(egraph: &mut Egraph, node: NodeId) -> Id {
     } else {
         let (op, args) = (egraph.analysis.graph.node(node).op.clone(), egraph.analysis.graph.node(node).args.clone());
         let mut ids: SmallVec<[Id; 4]> = args.iter().map(|a| import(egraph, *a)).collect();
-        if unordered(&op) {
+        if op.is_unordered() {
             ids.sort();
         }
         ENode { what: What::Op(op), args: ids }

@@ -1,7 +1,7 @@
 //! Extraction: the cheapest acyclic choice of one e-node for each class, counting shared classes once.
 //! Law: what is chosen for a node uses only nodes of the graph that come before it, so the pieces fit together.
 
-use super::bridge::{ENode, Egraph, What, scratch, unordered};
+use super::bridge::{ENode, Egraph, What, scratch};
 use super::cost;
 use crate::graph::{Args, Graph, NodeId, Op, Type};
 use egg::Id;
@@ -98,7 +98,7 @@ impl Problem {
             for enode in enodes {
                 let node = scratch(egraph, &enode);
                 let mut args: Vec<usize> = enode.args.iter().map(|a| number[&egraph.find(*a)]).collect();
-                if matches!(&enode.what, What::Op(op) if unordered(op)) {
+                if matches!(&enode.what, What::Op(op) if op.is_unordered()) {
                     args.sort();
                 }
                 let (cost, height) = match enode.what {
@@ -127,7 +127,7 @@ impl Problem {
         for id in region.iter().rev() {
             let node = graph.node(*id);
             let mut args: Vec<usize> = node.args.iter().map(|a| class(*a)).collect();
-            if unordered(&node.op) {
+            if node.op.is_unordered() {
                 args.sort();
             }
             let same = |c: &Candidate| matches!(&c.enode.what, What::Op(op) if *op == node.op) && c.args == args;
@@ -304,10 +304,7 @@ impl Choice {
             Piece::Outside(id) => demand(g, old, *id, map),
             Piece::Op(typed) => {
                 let (op, ty) = &**typed;
-                let mut args: Args = args.iter().map(|a| self.build(g, old, *a, map, built)).collect();
-                if unordered(op) {
-                    args.sort();
-                }
+                let args: Args = args.iter().map(|a| self.build(g, old, *a, map, built)).collect();
                 super::simplify::again(g, op, &args, ty.clone())
             }
         };

@@ -3,7 +3,7 @@
 
 use super::cost;
 use crate::graph::{Args, Axes, Graph, NodeId, Op, Red, sorted};
-use gannet_lang::program::{Axis, Fun};
+use gannet_lang::program::Axis;
 
 /// Up to so many factors the order is the best one; above, the cheapest pair is joined first, again and again.
 const EXACT_FACTORS: usize = 10;
@@ -12,12 +12,6 @@ const EXACT_FACTORS: usize = 10;
 pub fn order(graph: &Graph) -> Graph {
     graph.rebuild(|g, _, node, args| match &node.op {
         Op::Contract(axes) if args.len() > 2 => build(g, axes, args),
-        // A contraction in a new order may be one that stood earlier, so the operands may have changed places.
-        op @ (Op::Contract(_) | Op::Map(Fun::Add | Fun::Mul)) => {
-            let mut args = Args::from_slice(args);
-            args.sort();
-            g.add(op.clone(), args)
-        }
         op => g.add(op.clone(), args.iter().copied()),
     })
 }
@@ -190,9 +184,7 @@ impl Problem {
                 let union = g.union(&[a, b]);
                 let kept = self.named(live);
                 let gone: Axes = sorted(union.into_iter().filter(|x| !kept.contains(x)));
-                let mut pair = [a, b];
-                pair.sort();
-                if gone.is_empty() { g.mul_all(&pair) } else { g.add(Op::Contract(gone), pair) }
+                if gone.is_empty() { g.mul_all(&[a, b]) } else { g.add(Op::Contract(gone), [a, b]) }
             }
         }
     }

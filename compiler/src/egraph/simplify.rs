@@ -4,7 +4,7 @@
 use super::bridge::{Forms, head};
 use super::rule::{Site, Use};
 use super::rules::{Table, allowed};
-use crate::graph::{Args, Graph, NodeId, Op, Type};
+use crate::graph::{Graph, NodeId, Op, Type};
 use gannet_lang::diag::Span;
 
 /// Sweeps over the whole graph. Each one sees what the one before built; models settle in two or three.
@@ -59,9 +59,5 @@ pub fn again(g: &mut Graph, op: &Op, args: &[NodeId], ty: Type) -> NodeId {
     if *g.ty(new) == ty {
         return new;
     }
-    let mut args: Args = args.into();
-    if super::bridge::unordered(op) {
-        args.sort();
-    }
-    g.add(op.clone(), args)
+    g.add(op.clone(), args.iter().copied())
 }

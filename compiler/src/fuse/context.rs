@@ -212,6 +212,7 @@ impl<'g> Context<'g> {
 
     fn choose_stored(&mut self) {
         let users = self.users();
+        let compared = self.compared_with_extremum();
         let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
         let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
         for id in self.nodes() {
@@ -232,7 +233,8 @@ impl<'g> Context<'g> {
                     && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
                         || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
                         || !self.options.fusion
-                        || set.len() > WIDE);
+                        || set.len() > WIDE
+                        || compared.contains(&id) && !self.rounds_alike(id));
             if self.has_parts(id) {
                 continue;
             }

@@ -9,6 +9,7 @@
 mod body;
 mod cluster;
 mod context;
+mod exact;
 mod library;
 mod loops;
 mod place;

@@ -83,9 +83,7 @@ fn contract(g: &mut Graph, axes: &Axes, factors: &[NodeId]) -> NodeId {
     }
     let (a, b) = (g.mul_all(&left), g.mul_all(&right));
     let (a, b) = (g.reduce(Red::Sum, &only_left, a), g.reduce(Red::Sum, &only_right, b));
-    let mut pair = [a, b];
-    pair.sort();
-    g.add(Op::Contract(both), pair)
+    g.add(Op::Contract(both), [a, b])
 }
 
 /// Factors in two groups: the pair with the smallest union of axes is joined until two are left.

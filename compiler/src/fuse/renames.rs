@@ -18,19 +18,12 @@ pub(super) fn push_renames(graph: &Graph) -> Graph {
     graph.outputs.iter().for_each(|(_, id)| uses[id.index()] += 1);
     let mut map = vec![NodeId(u32::MAX); graph.len()];
     graph.rebuild(|new, id, node, args| {
-        node.args.iter().zip(args).for_each(|(old, new)| map[old.index()] = *new);
         let moved = names_of(&node.op).and_then(|names| {
             let push = Push { old: graph, uses: &uses, map: &map };
             push.renamed(new, node.args[0], &names)
         });
         let result = moved.unwrap_or_else(|| match &node.op {
             Op::Reduce(red, axes) => reduce(new, *red, axes, args[0]),
-            // Operands that stand for a set are sorted anew, since their ids may have changed places.
-            op @ (Op::Map(Fun::Add | Fun::Mul) | Op::Contract(_)) => {
-                let mut args: Args = args.iter().copied().collect();
-                args.sort();
-                new.add(op.clone(), args)
-            }
             op => new.add(op.clone(), args.iter().copied()),
         });
         map[id.index()] = result;
@@ -92,14 +85,10 @@ impl Push<'_> {
         if names.iter().any(|n| bound.contains(&n.1)) {
             return None;
         }
-        let mut args: Args = node.args.iter().map(|a| self.operand(g, *a, &names)).collect();
+        let args: Args = node.args.iter().map(|a| self.operand(g, *a, &names)).collect();
         Some(match &node.op {
             Op::Map(Fun::Add) => g.add_all(&args),
             Op::Map(Fun::Mul) => g.mul_all(&args),
-            Op::Contract(_) => {
-                args.sort();
-                g.add(node.op.clone(), args)
-            }
             op => g.add(op.clone(), args),
         })
     }

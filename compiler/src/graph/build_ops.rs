@@ -326,8 +326,7 @@ impl Graph {
         (flat, constant)
     }
 
-    fn finish(&mut self, fun: Fun, mut flat: Args) -> NodeId {
-        flat.sort();
+    fn finish(&mut self, fun: Fun, flat: Args) -> NodeId {
         if flat.len() == 1 {
             return flat[0];
         }

@@ -17,7 +17,7 @@ pub use typing::fun_arity;
 
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
-use gannet_lang::program::{Axis, Dim, Elem, Fun, Hyper, Input, Output, Param, PointId, Size, State, Unit};
+use gannet_lang::program::{Axis, Dim, Elem, Hyper, Input, Output, Param, PointId, Size, State, Unit};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -182,12 +182,12 @@ impl Graph {
         self.nodes.is_empty()
     }
 
-    /// Adds a node as it is (no simplification), or finds it.
+    /// Adds a node as it is (no simplification), or finds it. Operands may come in any order where order does not matter.
     ///
     /// # Panics
     /// If operands do not fit the operation: that is a fault of the pass that builds.
     pub fn add(&mut self, op: Op, args: impl IntoIterator<Item = NodeId>) -> NodeId {
-        let args: Args = args.into_iter().collect();
+        let args = in_order(&op, args.into_iter().collect());
         if let Some(&id) = self.known.get(&(op.clone(), args.clone())) {
             return id;
         }
@@ -202,7 +202,7 @@ impl Graph {
 
     /// The node with that operation and operands, if there is one.
     pub fn find(&self, op: &Op, args: &[NodeId]) -> Option<NodeId> {
-        self.known.get(&(op.clone(), args.iter().copied().collect::<Args>())).copied()
+        self.known.get(&(op.clone(), in_order(op, args.iter().copied().collect()))).copied()
     }
 
     /// Which nodes the outputs need.
@@ -222,18 +222,14 @@ impl Graph {
     }
 
     /// Rebuilds the live part, node by node, through `f`, which is given the new graph, the old node's id, the old node
-    /// and its new operands. Dead code is not rebuilt; spans, names and outputs are carried over.
+    /// and its new operands, in the order of the old ones. Dead code is not rebuilt; spans, names and outputs are carried over.
     pub fn rebuild(&self, mut f: impl FnMut(&mut Graph, NodeId, &Node, &[NodeId]) -> NodeId) -> Graph {
         let mut new = Graph::like(self);
         let live = self.live();
         let mut map = vec![NodeId(u32::MAX); self.len()];
         for id in self.ids().filter(|id| live[id.index()]) {
             let node = self.node(id);
-            let mut args: Args = node.args.iter().map(|a| map[a.index()]).collect();
-            // A new node may be one that was there before, so order is not kept.
-            if matches!(node.op, Op::Contract(_) | Op::Map(Fun::Add | Fun::Mul)) {
-                args.sort_unstable();
-            }
+            let args: Args = node.args.iter().map(|a| map[a.index()]).collect();
             let new_id = f(&mut new, id, node, &args);
             new.set_span(new_id, self.span(id));
             map[id.index()] = new_id;
@@ -248,6 +244,14 @@ impl Graph {
     pub fn union(&self, args: &[NodeId]) -> Axes {
         sorted(args.iter().flat_map(|a| self.ty(*a).axes.iter().copied()))
     }
+}
+
+/// Operands whose order does not matter, sorted: one set of operands is one node.
+fn in_order(op: &Op, mut args: Args) -> Args {
+    if op.is_unordered() {
+        args.sort_unstable();
+    }
+    args
 }
 
 /// A sorted set of axes.

@@ -207,3 +207,10 @@ pub enum Op {
     /// A loop with states; its results are taken by `Part`. Operands: those of the body, see [`super::Body`].
     Loop(std::sync::Arc<super::Body>),
 }
+
+impl Op {
+    /// Does the order of the operands not matter? They are kept sorted then.
+    pub fn is_unordered(&self) -> bool {
+        matches!(self, Op::Map(Fun::Add | Fun::Mul) | Op::Contract(_))
+    }
+}

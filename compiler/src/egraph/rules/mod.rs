@@ -133,10 +133,7 @@ fn instantiate(g: &mut Graph, pat: &Pat, vars: &[NodeId]) -> NodeId {
         Pat::Var(v) => vars[*v],
         Pat::Num(n) => g.add(Op::Const(Num::new(n.get()), Elem::Real), []),
         Pat::Map(fun, pats) => {
-            let mut args: Vec<NodeId> = pats.iter().map(|p| instantiate(g, p, vars)).collect();
-            if matches!(fun, Fun::Add | Fun::Mul) {
-                args.sort();
-            }
+            let args: Vec<NodeId> = pats.iter().map(|p| instantiate(g, p, vars)).collect();
             g.add(Op::Map(*fun), args)
         }
     }
