@@ -56,11 +56,16 @@ pub fn rewrite(graph: &Graph, options: Options) -> Graph {
 /// Rewrites a graph, and says how.
 pub fn rewrite_report(graph: &Graph, options: Options) -> (Graph, Report) {
     let table = rules::table();
+    let most = match (options.strict, graph.compared_with_extremum().is_empty()) {
+        (true, _) => Set::Exact,
+        (false, false) => Set::Fast,
+        (false, true) => Set::Order,
+    };
     let mut fired = vec![0; table.rules.len()];
     let before = estimate(graph);
-    let simple = simplify::simplify(graph, table, options.strict, &mut fired);
-    let (chosen, regions) = saturate::saturate(simple.clone(), table, options.strict, &mut fired);
-    let done = simplify::simplify(&chosen, table, options.strict, &mut fired);
+    let simple = simplify::simplify(graph, table, most, &mut fired);
+    let (chosen, regions) = saturate::saturate(simple.clone(), table, most, &mut fired);
+    let done = simplify::simplify(&chosen, table, most, &mut fired);
     // The builder flattens what the e-graph shared, so the choice is priced once more as it was built.
     let done = if estimate(&done) <= estimate(&simple) { done } else { simple };
     let rules = table.rules.iter().zip(&fired).filter(|(_, n)| **n > 0).map(|(r, n)| (r.name, *n)).collect();

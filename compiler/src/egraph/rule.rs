@@ -14,6 +14,9 @@ pub enum Set {
     /// Reassociates floating-point sums and products, or replaces a function by a better-conditioned one. Off under
     /// `strict`.
     Fast,
+    /// Moves out of an extremum what is done to all entries alike, so that no entry need equal the extremum to the last
+    /// bit any more. Off also where a graph asks which entry does.
+    Order,
 }
 
 /// When a rule is used.

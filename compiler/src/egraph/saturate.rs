@@ -3,7 +3,7 @@
 
 use super::bridge::{Classes, ENode, Egraph, Forms, Head, head, import, refresh};
 use super::extract::{Choice, extract};
-use super::rule::{Site, Use};
+use super::rule::{Set, Site, Use};
 use super::rules::{Table, allowed};
 use crate::graph::{Graph, NodeId, Op, Red};
 use egg::{Applier, Id, PatternAst, Rewrite, Runner, SearchMatches, Searcher, StopReason, Subst, Symbol, Var};
@@ -41,11 +41,11 @@ pub struct Region {
 }
 
 /// Regroups sums and products where some rule sees a choice.
-pub fn saturate(graph: Graph, table: &'static Table, strict: bool, fired: &mut [usize]) -> (Graph, Vec<Region>) {
+pub fn saturate(graph: Graph, table: &'static Table, most: Set, fired: &mut [usize]) -> (Graph, Vec<Region>) {
     let mut graph = graph;
     let mut reports = Vec::new();
     let len = graph.len();
-    let regions = regions(&mut graph, table, strict);
+    let regions = regions(&mut graph, table, most);
     let mut chosen: Vec<Option<Choice>> = Vec::new();
     let mut spent = 0;
     for region in &regions {
@@ -53,7 +53,7 @@ pub fn saturate(graph: Graph, table: &'static Table, strict: bool, fired: &mut [
             chosen.push(None);
             continue;
         }
-        let (back, choice, report) = saturate_region(graph, len, region, table, strict, fired);
+        let (back, choice, report) = saturate_region(graph, len, region, table, most, fired);
         graph = back;
         chosen.push(choice);
         spent += report.enodes;
@@ -76,7 +76,7 @@ fn regroups(op: &Op) -> bool {
 }
 
 /// Connected parts of the graph made of such operations in which some rule offers a choice; cut where too large.
-fn regions(graph: &mut Graph, table: &Table, strict: bool) -> Vec<Vec<NodeId>> {
+fn regions(graph: &mut Graph, table: &Table, most: Set) -> Vec<Vec<NodeId>> {
     let live = graph.live();
     let ids: Vec<NodeId> = graph.ids().filter(|id| live[id.index()] && regroups(&graph.node(*id).op)).collect();
     let mut parent: Vec<usize> = (0..graph.len()).collect();
@@ -95,7 +95,7 @@ fn regions(graph: &mut Graph, table: &Table, strict: bool) -> Vec<Vec<NodeId>> {
     let mut regions = Vec::new();
     for part in parts.values() {
         for chunk in part.chunks(REGION) {
-            if chunk.iter().any(|id| offers(graph, table, strict, *id)) {
+            if chunk.iter().any(|id| offers(graph, table, most, *id)) {
                 regions.push(chunk.to_vec());
             }
         }
@@ -112,11 +112,11 @@ fn root(parent: &mut [usize], mut k: usize) -> usize {
 }
 
 /// Does a rule of choice fire at the node?
-fn offers(graph: &mut Graph, table: &Table, strict: bool, id: NodeId) -> bool {
+fn offers(graph: &mut Graph, table: &Table, most: Set, id: NodeId) -> bool {
     let forms = Forms::default();
     table.at(head(&graph.node(id).op)).iter().any(|&rule| {
         let known = &table.rules[rule];
-        let tried = known.when == Use::Choose && allowed(known, strict);
+        let tried = known.when == Use::Choose && allowed(known, most);
         tried && table.apply(rule, &mut Site { g: graph, forms: &forms }, id).is_some()
     })
 }
@@ -126,7 +126,7 @@ fn saturate_region(
     len: usize,
     region: &[NodeId],
     table: &'static Table,
-    strict: bool,
+    most: Set,
     fired: &mut [usize],
 ) -> (Graph, Option<Choice>, Region) {
     let mut inside = vec![false; len];
@@ -137,8 +137,7 @@ fn saturate_region(
     }
     egraph.rebuild();
     let limit = NODES.min(GROWTH * region.len() + 200).max(egraph.total_number_of_nodes() + 100);
-    let rewrites: Vec<Rewrite<ENode, Classes>> =
-        table.heads().flat_map(|(h, r)| rewrites(table, strict, h, r)).collect();
+    let rewrites: Vec<Rewrite<ENode, Classes>> = table.heads().flat_map(|(h, r)| rewrites(table, most, h, r)).collect();
     let runner = Runner::<ENode, Classes>::new(Classes::default())
         .with_egraph(egraph)
         .with_iter_limit(ITERATIONS)
@@ -177,8 +176,8 @@ fn stop_text(stop: Option<&StopReason>) -> String {
 }
 
 /// The rules that start at a head, as egg's rewrites: one for each, in order.
-fn rewrites(table: &'static Table, strict: bool, head: Head, rules: &[usize]) -> Vec<Rewrite<ENode, Classes>> {
-    let rules = rules.iter().filter(|k| allowed(&table.rules[**k], strict));
+fn rewrites(table: &'static Table, most: Set, head: Head, rules: &[usize]) -> Vec<Rewrite<ENode, Classes>> {
+    let rules = rules.iter().filter(|k| allowed(&table.rules[**k], most));
     rules
         .map(|&rule| {
             Rewrite::new(table.rules[rule].name, AtHead(head), Other { table, rule }).expect("no variables are unbound")

@@ -2,7 +2,7 @@
 //! Law: it ends after a bounded number of sweeps, each linear in the graph.
 
 use super::bridge::{Forms, head};
-use super::rule::{Site, Use};
+use super::rule::{Set, Site, Use};
 use super::rules::{Table, allowed};
 use crate::graph::{Graph, NodeId, Op, Type};
 use gannet_lang::diag::Span;
@@ -13,7 +13,7 @@ const SWEEPS: usize = 8;
 const STEPS: usize = 16;
 
 /// Simplifies all of the graph.
-pub fn simplify(graph: &Graph, table: &Table, strict: bool, fired: &mut [usize]) -> Graph {
+pub fn simplify(graph: &Graph, table: &Table, most: Set, fired: &mut [usize]) -> Graph {
     let mut graph = graph.rebuild(|g, _, node, args| again(g, &node.op, args, node.ty.clone()));
     for _ in 0..SWEEPS {
         let before: usize = fired.iter().sum();
@@ -21,7 +21,7 @@ pub fn simplify(graph: &Graph, table: &Table, strict: bool, fired: &mut [usize])
             let from = g.len();
             let mut id = again(g, &node.op, args, node.ty.clone());
             for _ in 0..STEPS {
-                match step(g, table, strict, fired, id) {
+                match step(g, table, most, fired, id) {
                     Some(new) => id = new,
                     None => break,
                 }
@@ -41,10 +41,10 @@ pub fn spread_span(g: &mut Graph, from: usize, span: Span) {
     (from..g.len()).for_each(|k| g.set_span(NodeId::new(k), span));
 }
 
-fn step(g: &mut Graph, table: &Table, strict: bool, fired: &mut [usize], id: NodeId) -> Option<NodeId> {
+fn step(g: &mut Graph, table: &Table, most: Set, fired: &mut [usize], id: NodeId) -> Option<NodeId> {
     let forms = Forms::default();
     for &rule in table.at(head(&g.node(id).op)) {
-        let used = table.rules[rule].when == Use::Always && allowed(&table.rules[rule], strict);
+        let used = table.rules[rule].when == Use::Always && allowed(&table.rules[rule], most);
         if used && let Some(new) = table.apply(rule, &mut Site { g, forms: &forms }, id) {
             fired[rule] += 1;
             return Some(new);

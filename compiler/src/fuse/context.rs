@@ -212,7 +212,7 @@ impl<'g> Context<'g> {
 
     fn choose_stored(&mut self) {
         let users = self.users();
-        let compared = self.compared_with_extremum();
+        let compared = self.graph.compared_with_extremum();
         let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
         let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
         for id in self.nodes() {

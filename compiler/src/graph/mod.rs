@@ -3,6 +3,7 @@
 
 mod body;
 mod build_ops;
+mod extrema;
 mod op;
 pub mod random;
 mod text;

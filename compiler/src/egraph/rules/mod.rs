@@ -85,9 +85,9 @@ impl Table {
     }
 }
 
-/// Is the rule allowed?
-pub fn allowed(rule: &Rule, strict: bool) -> bool {
-    !strict || rule.set == Set::Exact
+/// Is the rule among those that may change at most so much?
+pub fn allowed(rule: &Rule, most: Set) -> bool {
+    rule.set <= most
 }
 
 /// Applies one rule at one node, outside any e-graph.

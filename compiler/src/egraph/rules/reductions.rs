@@ -2,7 +2,7 @@
 //! Law: what does not vary along an axis, and what keeps the order, passes through a maximum along it.
 
 use crate::egraph::bridge::Head;
-use crate::egraph::rule::Set::{Exact, Fast};
+use crate::egraph::rule::Set::{Exact, Fast, Order};
 use crate::egraph::rule::Use::Always;
 use crate::egraph::rule::{Condition, Rule, Site, code};
 use crate::graph::{Args, Axes, NodeId, Op, Red, sorted};
@@ -17,14 +17,14 @@ const ARGMAX: Head = Head::Reduce(Red::ArgMax);
 pub const REDUCTIONS: &[Rule] = &[
     code("max-of-max", Exact, Always, "max A (max B x) = max A+B x", MAX, extremum_of_extremum),
     code("min-of-min", Exact, Always, "min A (min B x) = min A+B x", MIN, extremum_of_extremum),
-    code("max-of-terms", Fast, Always, "max A (x + c) = max A x + c, if c lacks A", MAX, extremum_of_terms),
-    code("min-of-terms", Fast, Always, "min A (x + c) = min A x + c, if c lacks A", MIN, extremum_of_terms),
-    code("max-of-product", Fast, Always, "max A (c * x) = c * max A x, if c is positive and lacks A", MAX, extremum_of_product),
-    code("min-of-product", Fast, Always, "min A (c * x) = c * min A x, if c is positive and lacks A", MIN, extremum_of_product),
+    code("max-of-terms", Order, Always, "max A (x + c) = max A x + c, if c lacks A", MAX, extremum_of_terms),
+    code("min-of-terms", Order, Always, "min A (x + c) = min A x + c, if c lacks A", MIN, extremum_of_terms),
+    code("max-of-product", Order, Always, "max A (c * x) = c * max A x, if c is positive and lacks A", MAX, extremum_of_product),
+    code("min-of-product", Order, Always, "min A (c * x) = c * min A x, if c is positive and lacks A", MIN, extremum_of_product),
     code("max-of-neg", Exact, Always, "max A (-x) = -(min A x)", MAX, extremum_of_neg),
     code("min-of-neg", Exact, Always, "min A (-x) = -(max A x)", MIN, extremum_of_neg),
-    code("max-of-rising", Fast, Always, "max A f(x) = f(max A x), if f rises", MAX, extremum_of_rising),
-    code("min-of-rising", Fast, Always, "min A f(x) = f(min A x), if f rises", MIN, extremum_of_rising),
+    code("max-of-rising", Order, Always, "max A f(x) = f(max A x), if f rises", MAX, extremum_of_rising),
+    code("min-of-rising", Order, Always, "min A f(x) = f(min A x), if f rises", MIN, extremum_of_rising),
     code("argmax-of-rising", Fast, Always, "argmax a f(x) = argmax a x, if f rises", ARGMAX, arg_of_rising),
     code("argmax-of-terms", Fast, Always, "argmax a (x + c) = argmax a x, if c lacks a", ARGMAX, arg_of_terms),
     code("argmax-of-product", Fast, Always, "argmax a (c * x) = argmax a x, if c is positive and lacks a", ARGMAX, arg_of_product),
