@@ -97,3 +97,8 @@ fn nets() {
 fn domains() {
     run_file("domains.gnt");
 }
+
+#[test]
+fn derivatives() {
+    run_file("derivatives.gnt");
+}

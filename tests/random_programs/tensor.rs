@@ -53,8 +53,10 @@ impl Gen {
     /// Two values meet by the names of their dims.
     fn elementwise(&mut self) {
         let (Some(a), Some(b)) = (self.find(Self::plain), self.find(Self::plain)) else { return };
-        let mut dims = a.dims.clone();
-        dims.extend(b.dims.iter().filter(|d| !a.dims.contains(d)));
+        // The operand with more dims gives their order; then the left one does.
+        let (first, second) = if b.dims.len() > a.dims.len() { (&b, &a) } else { (&a, &b) };
+        let mut dims = first.dims.clone();
+        dims.extend(second.dims.iter().filter(|d| !first.dims.contains(d)));
         let (x, y) = (Expr::new(a.name, TAME), Expr::new(b.name, TAME));
         let x = if self.chance(2) { self.unary_of(x) } else { x };
         let e = self.binary_of(x, y);
