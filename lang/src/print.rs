@@ -134,6 +134,9 @@ impl Out {
                 self.line(format_args!("{word} {loss}{outputs} over {} by {rule}{every}", List(over)));
             }
             TrainStmt::Batch(size) => self.line(format_args!("batch {size}")),
+            TrainStmt::BatchOf { groups, count, rows, each } => {
+                self.line(format_args!("batch of {groups}[{count}] x {rows}[{each}]"))
+            }
             TrainStmt::Epochs(count) => self.line(format_args!("epochs {count}")),
             TrainStmt::Steps(count) => self.line(format_args!("steps {count}")),
             TrainStmt::Report(r) => self.line(format_args!("report {r}")),

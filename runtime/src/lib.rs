@@ -2,6 +2,7 @@
 //! Law: the compiler decides, the runtime obeys; all input and output happen here.
 #![deny(missing_docs)]
 
+mod batches;
 pub mod data;
 pub mod device;
 pub mod finite;

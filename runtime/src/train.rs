@@ -1,12 +1,12 @@
 //! The step loop of a train block.
 //! Law: after each step the session holds a complete state; an interrupted run keeps the last one.
 
+use crate::batches::{Batches, FRESH_SEED, Fresh, Grouped, Shuffled};
 use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
 use crate::finite::Watch;
 use crate::session::{Session, gather, no_result};
-use crate::shuffle::shuffle;
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{HyperId, InputId, Output, Part, Stage};
 use std::sync::Arc;
@@ -68,57 +68,7 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
-/// Rows and order of the batches of a run.
-struct Batches {
-    rows: Vec<u32>,
-    size: usize,
-    seed: u64,
-    at: usize,
-    epoch: u64,
-    /// Epochs before its first one, which had orders of their own.
-    first: u64,
-}
-
-impl Batches {
-    /// The next batch's rows; each epoch has its own order. The last batch of an epoch may be shorter.
-    fn next(&mut self) -> &[u32] {
-        if self.at >= self.rows.len() {
-            self.at = 0;
-            self.epoch += 1;
-        }
-        if self.at == 0 && self.size < self.rows.len() {
-            self.rows.sort_unstable();
-            shuffle(&mut self.rows, self.seed, self.first + self.epoch);
-        }
-        let end = (self.at + self.size).min(self.rows.len());
-        let batch = &self.rows[self.at..end];
-        self.at = end;
-        batch
-    }
-}
-
-/// Other batches of the size of the step's, in an order of their own; a batch may span two epochs of it.
-struct Fresh {
-    batches: Batches,
-    rows: Vec<u32>,
-}
-
-/// Sets the order of fresh batches apart from that of the steps' own.
-const FRESH_SEED: u64 = 0xF5E5_4B47_C4A1_6D09;
-
-impl Fresh {
-    fn next(&mut self, count: usize) -> &[u32] {
-        self.rows.clear();
-        while self.rows.len() < count {
-            let more = self.batches.next();
-            let wanted = (count - self.rows.len()).min(more.len());
-            self.rows.extend_from_slice(&more[..wanted]);
-        }
-        &self.rows
-    }
-}
-
-/// The step function bound to one batch size, with memory for the batch's rows.
+/// A step function bound to one size of batches, with memory for the batch's rows.
 struct Step {
     bound: Bound,
     inputs: Vec<(usize, Memory)>,
@@ -127,8 +77,9 @@ struct Step {
 }
 
 impl Step {
-    fn new(session: &mut Session, function: &str, rows: usize) -> Result<Step, Diagnostic> {
-        let mut bound = session.bind(function, rows as u64)?;
+    /// `groups` times `each` rows.
+    fn new(session: &mut Session, function: &str, (groups, each): (usize, usize)) -> Result<Step, Diagnostic> {
+        let mut bound = session.bind(function, groups as u64)?;
         let ids: Vec<InputId> = bound.inputs().collect();
         let (mut inputs, mut fresh) = (Vec::new(), Vec::new());
         for id in ids {
@@ -140,7 +91,7 @@ impl Step {
             };
             let field = input.field.expect("a batch input has a field");
             let column = &session.data.as_ref().expect("a batch input has data").columns[field];
-            let memory = Memory::zeroed(rows * column.width * column.values.entry_bytes());
+            let memory = Memory::zeroed(groups * each * column.width * column.values.entry_bytes());
             // SAFETY: the memory lives beside the binding and is as large as the batch's rows.
             unsafe { bound.set_input(id, memory.as_ptr()) };
             held.push((field, memory));
@@ -169,6 +120,8 @@ struct Phase {
     before: Option<HyperId>,
     full: Step,
     short: Option<Step>,
+    /// Rows of a batch.
+    size: usize,
     batches: Batches,
     fresh: Fresh,
     epochs_before: u64,
@@ -179,7 +132,9 @@ impl Phase {
     /// Compiles a stage's step. Its orders are those of the epochs after `epochs_before`.
     fn new(session: &mut Session, rows: &[u32], stage: &Stage, epochs_before: u64) -> Result<Phase, Diagnostic> {
         let schedule = &stage.schedule;
-        let size = batch_size(session, rows.len(), schedule.batch)?;
+        let whole = schedule.groups.as_ref().map_or(1, |g| g.rows as usize);
+        let groups = batch_size(session, rows.len(), schedule.batch)?;
+        let size = groups * whole;
         let per_epoch = rows.len().div_ceil(size.max(1)).max(1) as u64;
         let epochs = session.options.epochs.or(schedule.epochs);
         let steps = match (session.options.steps, session.options.epochs, schedule.steps, epochs) {
@@ -189,11 +144,17 @@ impl Phase {
             (None, None, None, Some(e)) => e * per_epoch,
             _ => per_epoch,
         };
-        let last = if session.data.is_some() && size > 0 { rows.len() % size } else { 0 };
-        let full = Step::new(session, &stage.function, size)?;
-        let short = if last > 0 { Some(Step::new(session, &stage.function, last)?) } else { None };
-        let first = epochs_before;
-        let batches = |seed| Batches { rows: rows.to_vec(), size, seed, at: 0, epoch: 0, first };
+        let goes_through = session.data.is_some() && size > 0 && schedule.groups.is_none();
+        let last = if goes_through { rows.len() % size } else { 0 };
+        let full = Step::new(session, &stage.function, (groups, whole))?;
+        let short = if last > 0 { Some(Step::new(session, &stage.function, (last, 1))?) } else { None };
+        let data = session.data.clone();
+        let batches = |seed| match (&schedule.groups, &data) {
+            (Some(g), Some(data)) => {
+                Grouped::new(data, rows, g, groups, (seed, epochs_before * per_epoch)).map(Batches::Grouped)
+            }
+            _ => Ok(Batches::Shuffled(Shuffled::new(rows, size, seed, epochs_before))),
+        };
         let seed = session.options.seed;
         Ok(Phase {
             function: stage.function.clone(),
@@ -202,8 +163,9 @@ impl Phase {
             before: None,
             full,
             short,
-            batches: batches(seed),
-            fresh: Fresh { batches: batches(seed ^ FRESH_SEED), rows: Vec::with_capacity(size) },
+            size,
+            batches: batches(seed)?,
+            fresh: Fresh { batches: batches(seed ^ FRESH_SEED)?, rows: Vec::with_capacity(size) },
             epochs_before,
             epochs_in_all: 0,
         })
@@ -211,7 +173,7 @@ impl Phase {
 
     fn next_step(&mut self, data: Option<&Arc<Dataset>>, trained: &mut u64) -> &mut Step {
         let Some(data) = data else { return &mut self.full };
-        let size = self.batches.size;
+        let size = self.size;
         let rows = self.batches.next();
         *trained += rows.len() as u64;
         let step = match &mut self.short {
@@ -289,7 +251,7 @@ pub fn train(
                 let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
                 losses.push(loss as f32);
                 watch.iter().try_for_each(|w| w.look(session, &step.bound, &function))?;
-                let epoch = epochs_before + phase.batches.epoch + 1;
+                let epoch = epochs_before + phase.batches.epoch() + 1;
                 let elapsed = start.elapsed();
                 observer.stepped(&Progress { step: done, steps, epoch, epochs, loss, rows: trained, elapsed });
                 report_if_due(session, observer, n, phase.per_epoch, done == steps)?;

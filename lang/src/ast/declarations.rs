@@ -309,6 +309,17 @@ pub enum TrainStmt {
     },
     /// `batch 64`.
     Batch(Expr),
+    /// `batch of class[5] x sample[16]`: of so many classes so many rows.
+    BatchOf {
+        /// The dim of a field of the data, whose values group the rows.
+        groups: Ident,
+        /// Groups in a batch.
+        count: Expr,
+        /// The dim of the rows of a group.
+        rows: Ident,
+        /// Rows of a group.
+        each: Expr,
+    },
     /// `epochs 20`.
     Epochs(Expr),
     /// `steps 1000`.

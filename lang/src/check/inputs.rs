@@ -21,21 +21,22 @@ impl Elab<'_> {
             Some(None) => Part::All,
         };
         let rows = self.unit.batch.expect("a unit with data has batches");
-        Ok(Some(self.input(data, k, part, rows)))
+        let in_groups = if self.mode.report.is_none() { self.groups().map(|g| g.dim) } else { None };
+        Ok(Some(self.input(data, k, part, &[Some(rows), in_groups])))
     }
 
-    /// A data input, found or added.
-    pub fn input(&mut self, data: usize, k: usize, part: Part, rows: DimId) -> Value {
+    /// A data input, found or added; its rows lie over these dims.
+    pub fn input(&mut self, data: usize, k: usize, part: Part, rows: &[Option<DimId>]) -> Value {
         let field = &self.items.fields[data][k];
         let name = format!("{}.{}", self.items.data[data].name.name, field.name);
         let span = field.span;
-        let mut axes = vec![Axis { dim: rows, ix: 0 }];
-        for dim in &field.dims {
+        let mut axes: Vec<Axis> = Vec::new();
+        for dim in rows.iter().flatten().chain(&field.dims) {
             let ix = axes.iter().filter(|a| a.dim == *dim).count() as u32;
             axes.push(Axis { dim: *dim, ix });
         }
         let ty = Ty { elem: field.elem, axes: axes.clone() };
-        let found = self.unit.inputs.iter().position(|i| i.name == name && i.part == part && i.ty.axes[0].dim == rows);
+        let found = self.unit.inputs.iter().position(|i| i.name == name && i.part == part && i.ty.axes == axes);
         let id = match found {
             Some(k) => InputId::new(k),
             None => {
@@ -107,6 +108,6 @@ impl Elab<'_> {
         }
         let rows = self.row_dim(&Value::Data(k, split.map(str::to_string))).expect("data have a dim");
         let part = split.map_or(Part::All, |s| Part::Split(s.to_string()));
-        Ok(self.input(k, f, part, rows))
+        Ok(self.input(k, f, part, &[Some(rows)]))
     }
 }

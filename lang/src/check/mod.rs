@@ -20,6 +20,7 @@ mod family;
 mod faults;
 mod fiber;
 mod globals;
+mod groups;
 mod index;
 mod inputs;
 mod items;

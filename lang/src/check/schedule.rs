@@ -14,7 +14,11 @@ impl Elab<'_> {
         let mut schedule = Schedule::default();
         for stmt in body {
             match stmt {
-                TrainStmt::Batch(e) => schedule.batch = Some(self.count_of(e, &scope)?),
+                TrainStmt::Batch(e) => (schedule.batch, schedule.groups) = (Some(self.count_of(e, &scope)?), None),
+                TrainStmt::BatchOf { groups, count, rows, each } => {
+                    schedule.batch = Some(self.count_of(count, &scope)?);
+                    schedule.groups = Some(self.grouped(groups, rows, each)?);
+                }
                 TrainStmt::Epochs(e) => (schedule.epochs, schedule.steps) = (Some(self.count_of(e, &scope)?), None),
                 TrainStmt::Steps(e) => schedule.steps = Some(self.count_of(e, &scope)?),
                 _ => {}

@@ -88,6 +88,7 @@ pub fn check_stages(body: &[TrainStmt]) -> Check<()> {
                 TrainStmt::Minimize { .. }
                     | TrainStmt::Every { .. }
                     | TrainStmt::Batch(_)
+                    | TrainStmt::BatchOf { .. }
                     | TrainStmt::Epochs(_)
                     | TrainStmt::Steps(_)
             );

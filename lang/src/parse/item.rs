@@ -276,8 +276,12 @@ impl Builder<'_> {
                 body.push(own);
                 continue;
             }
+            // What is not supported was said so.
+            if stmt.as_rule() == Rule::batch_of {
+                continue;
+            }
             let mut stmts = Vec::new();
-            match self.common_stmt(stmt, &mut stmts).map(size_line) {
+            match self.stmt(stmt, &mut stmts).map(size_line) {
                 Some(Ok(size)) => body.push(size),
                 Some(Err(value)) => self.refuse_value(Some(value)),
                 None => {}
@@ -287,13 +291,18 @@ impl Builder<'_> {
         body
     }
 
-    /// A statement that is not of train blocks alone.
-    fn common_stmt(&mut self, node: Node, stmts: &mut Vec<Stmt>) -> Option<Expr> {
-        match node.as_rule() {
-            Rule::batch_of => self.unsupported(self.span(&node), "structured sampling (`batch of`)"),
-            _ => return self.stmt(node, stmts),
-        }
-        None
+    /// `batch of class[5] x sample[16]`.
+    fn batch_of(&mut self, mut parts: Parts, span: Span) -> Option<TrainStmt> {
+        let sides = parts.all(Rule::batch_group).into_iter().map(|n| {
+            let mut parts = Parts::of(n);
+            (self.ident(&parts.need(Rule::name)), self.need_expr(&mut parts))
+        });
+        let mut sides = sides.collect::<Vec<_>>().into_iter();
+        let (Some((groups, count)), Some((rows, each))) = (sides.next(), sides.next()) else {
+            self.unsupported(span, "batches of the neighbourhoods of nodes (`batch of node neighbours`)");
+            return None;
+        };
+        Some(TrainStmt::BatchOf { groups, count, rows, each })
     }
 
     /// A statement of train blocks alone.
@@ -311,6 +320,7 @@ impl Builder<'_> {
             }
             Rule::minimize => self.minimize(parts, span),
             Rule::batch => TrainStmt::Batch(self.need_expr(&mut parts)),
+            Rule::batch_of => return self.batch_of(parts, span),
             Rule::epochs => TrainStmt::Epochs(self.need_expr(&mut parts)),
             Rule::steps => TrainStmt::Steps(self.need_expr(&mut parts)),
             Rule::report => TrainStmt::Report(self.report(parts)),

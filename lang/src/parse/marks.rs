@@ -64,7 +64,7 @@ fn mark(node: &Node, marks: &mut BTreeMap<usize, Mark>, raw: &mut Vec<Range<usiz
         Rule::call | Rule::params | Rule::bracket | Rule::fn_axes => {
             marks.insert(start, Mark::Attached);
         }
-        Rule::ty | Rule::each_pattern | Rule::sample_of | Rule::family => {
+        Rule::ty | Rule::each_pattern | Rule::sample_of | Rule::family | Rule::batch_group => {
             marks.extend(text.find('[').map(|n| (start + n, Mark::Attached)));
         }
         Rule::at => {

@@ -118,11 +118,24 @@ pub struct Report {
     pub plot: bool,
 }
 
+/// The rows of a batch are so many of each of some groups: `batch of class[5] x sample[16]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// The field of the data set whose values group the rows, by position.
+    pub field: usize,
+    /// The dim of the rows of a group. The batch's inputs lie over the dim of batches, which counts the groups, and this.
+    pub dim: DimId,
+    /// Rows of a group.
+    pub rows: u64,
+}
+
 /// How long and on what a train block runs.
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
     /// The rows of a batch; `None`: all rows at once.
     pub batch: Option<u64>,
+    /// Are its rows drawn group by group? Then `batch` counts the groups.
+    pub groups: Option<Groups>,
     /// Passes over the training rows.
     pub epochs: Option<u64>,
     /// Steps; wins over `epochs`.
