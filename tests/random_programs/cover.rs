@@ -29,7 +29,7 @@ variants! {
         Number Name Unary Binary Call Bracket Field At With Tuple Record Stack If Else Lambda Block Pipe FileRef Loop Argmin
     } without { Text Columns Column }
     STATEMENTS: ast::Stmt { Let Param State Save Keep Const Sample Each For } without {}
-    LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch Epochs Plot }
+    LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch BatchOf Epochs Plot }
     INDICES: ast::IndexItem { Expr Bind Rest Range Fiber } without {}
     FIRST_VALUES: ast::Init { Value Draw } without {}
     AXES: ast::TypeAxis { Rest Dim Named } without {}
