@@ -338,3 +338,42 @@ fn faults_in_files_are_named() {
         }
     }
 }
+
+/// A loop over the sets of edges that arrive at a dim goes through them in the order of their declaration; in it the loop's
+/// name stands for the set.
+#[test]
+fn several_sets_of_edges() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let toy = folder.path().join("toy");
+    std::fs::create_dir(&toy).expect("a folder");
+    std::fs::write(toy.join("writes.csv"), "src,dst\n0,0\n1,1\n2,0\n").expect("written");
+    std::fs::write(toy.join("cites.csv"), "src,dst\n0,1\n1,0\n").expect("written");
+    let source = "dim author = 3, paper = 2
+data toy from \"toy\" {
+  edges writes: author -> paper = file \"writes.csv\"
+  edges cites: paper -> paper = file \"cites.csv\"
+}
+edges back = reverse(writes)
+task t() {
+  x ~ normal[paper]
+  through = x => {
+    z[v: paper] = x[v]
+    for R in edges into paper {
+      z'[v: paper] = sin(z[v]) + sum[e: R -> v](cos(R.src[e] + z[v]) + e.src)
+    }
+    z
+  }
+  by_hand = x => {
+    a[v: paper] = sin(x[v]) + sum[e: writes -> v](cos(e.src + x[v]) + e.src)
+    b[v: paper] = sin(a[v]) + sum[e: cites -> v](cos(e.src + a[v]) + e.src)
+    b
+  }
+  report value = norm(through(x) - by_hand(x))
+  report slope = norm(grad[u = x](sum(through(u))) - grad[u = x](sum(by_hand(u))))
+  report some = min(0, norm(through(x)) - 1)
+}
+";
+    for (name, x) in run(source, folder.path()) {
+        assert!(x.abs() <= 1e-12, "{name} is {x}");
+    }
+}

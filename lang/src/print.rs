@@ -341,6 +341,7 @@ impl Display for Expr {
             ExprKind::Columns(from, to) => write!(f, "(columns {from}..{to})"),
             ExprKind::Column(which) => write!(f, "(column {which})"),
             ExprKind::Loop(inner) => write!(f, "{inner}"),
+            ExprKind::EdgesInto(dim) => write!(f, "edges into {dim}"),
             ExprKind::Argmin(inner) => write!(f, "{inner}"),
         }
     }

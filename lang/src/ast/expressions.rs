@@ -168,6 +168,8 @@ pub enum ExprKind {
     /// `scan t in time from h = 0 { ... }`, `fix ...`, `iterate 20 from y = 0 { ... }`: loops whose
     /// parts are kept as written for the checker.
     Loop(Box<LoopExpr>),
+    /// The sets of edges that arrive at a dim, in `for R in edges into paper`.
+    EdgesInto(Ident),
     /// `argmin u of E(u, x) from 0 by lbfgs() max 500`.
     Argmin(Box<ArgminExpr>),
 }

@@ -96,6 +96,7 @@ impl Elab<'_> {
             ExprKind::With(base, pairs) => self.with(base, pairs, e.span, scope),
             ExprKind::Loop(l) => self.repeat(l, e.span, scope),
             ExprKind::Argmin(a) => self.argmin(a, e.span, scope),
+            ExprKind::EdgesInto(dim) => self.edges_into(dim, scope),
             ExprKind::Columns(..) | ExprKind::Column(_) | ExprKind::FileRef(_) => fail(
                 Diagnostic::error(Code::G0313, e.span, "columns and files are read in `data` blocks only")
                     .hint("declare a field: `data name from \"file.csv\" { x: real = column 0 }`"),

@@ -33,12 +33,34 @@ impl Elab<'_> {
         self.items.edges.iter().find(|e| e.dim == dim).cloned()
     }
 
+    /// The set of edges of that name, or the one that a name in sight stands for.
+    fn edges_named(&self, name: &str, scope: &Rc<Scope>) -> Option<EdgeSet> {
+        match scope.get(name) {
+            Some(Value::Dim(dim)) => self.edges_over(dim),
+            _ => self.items.edge_set(name).cloned(),
+        }
+    }
+
+    /// The sets of edges in sight that arrive at a dim, as their dims: what `for R in edges into paper` goes through.
+    pub fn edges_into(&mut self, dim: &Ident, scope: &Rc<Scope>) -> Check<Value> {
+        let name = ExprKind::Name { name: dim.name.clone(), primed: false };
+        let value = self.eval(&Expr { kind: Box::new(name), span: dim.span }, scope)?;
+        let to = self.index_dim(&value, dim.span)?;
+        let into: Vec<Value> =
+            self.sets_in_sight().into_iter().filter(|e| e.dst == to).map(|e| Value::Dim(e.dim)).collect();
+        if into.is_empty() {
+            let message = format!("no edges arrive at `{}`", dim.name);
+            return fail(self.no_set(message, dim.span, Code::G0101));
+        }
+        Ok(Value::Tuple(into))
+    }
+
     /// The set of edges that a variable goes over: the one written, the one whose arrays it indexes, the one of its name,
     /// or the only one.
     pub fn set_of(&mut self, edge: &Ident, set: Option<&Ident>, body: &[&Expr], scope: &Rc<Scope>) -> Check<EdgeSet> {
         if let Some(set) = set {
-            return match self.items.edge_set(&set.name) {
-                Some(found) => Ok(found.clone()),
+            return match self.edges_named(&set.name, scope) {
+                Some(found) => Ok(found),
                 None => fail(self.no_set(format!("there are no edges `{}`", set.name), set.span, Code::G0101)),
             };
         }
@@ -56,8 +78,8 @@ impl Elab<'_> {
                 }
             };
         }
-        if let Some(set) = self.items.edge_set(&edge.name) {
-            return Ok(set.clone());
+        if let Some(set) = self.edges_named(&edge.name, scope) {
+            return Ok(set);
         }
         match &self.sets_in_sight()[..] {
             [one] => Ok(one.clone()),

@@ -170,8 +170,10 @@ impl<'a> Elab<'a> {
             let term = self.term(Op::Hyper(id), Elem::Real, vec![], span);
             names.push((param.name.name.clone(), Value::Hyper(super::value::Tensor { id: term, axes: vec![] }, value)));
         }
-        let t = self.step_number(Span::default());
-        names.push(("t".to_string(), Value::Tensor(t)));
+        if self.unit.kind == UnitKind::Train {
+            let t = self.step_number(Span::default());
+            names.push(("t".to_string(), Value::Tensor(t)));
+        }
         let batch = match self.unit.dims.iter().position(|d| d.name == "batch") {
             Some(k) => DimId::new(k),
             None => self.add_dim(Dim { name: "batch".to_string(), size: Size::Open, span: None }),
@@ -217,6 +219,7 @@ impl<'a> Elab<'a> {
                 );
             }
             for name in &names {
+                self.not_the_blocks_own(name, span)?;
                 if let Some(first) = taken.insert(name.clone(), span) {
                     return fail(
                         Diagnostic::error(Code::G0102, span, format!("`{name}` is defined twice"))
@@ -231,6 +234,19 @@ impl<'a> Elab<'a> {
             }
         }
         Ok(instances)
+    }
+
+    /// The step's number, the dim of the rows and the arguments are there before the lines are.
+    fn not_the_blocks_own(&self, name: &str, span: Span) -> Check<()> {
+        let Some(Value::Record(own)) = self.globals.get("<train>") else { return Ok(()) };
+        let what = match own.iter().find(|n| n.0 == name).map(|n| &n.1) {
+            Some(Value::Hyper(..)) => "an argument of the block",
+            Some(Value::Dim(_)) => "the dim of the rows of a batch here",
+            Some(Value::Tensor(_)) => "the number of the step here",
+            _ => return Ok(()),
+        };
+        let d = Diagnostic::error(Code::G0102, span, format!("`{name}` is {what}"));
+        fail(d.label(span, "and cannot be defined").hint("choose another name"))
     }
 
     /// `net f = mlp(64)`, `net f[worker] = mlp(64)`.

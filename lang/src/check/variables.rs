@@ -344,7 +344,11 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         ExprKind::Block(body) => of_body(body, &mut out),
         ExprKind::Loop(l) => out.extend(super::repeat::parts(l)),
         ExprKind::Argmin(a) => out.extend(super::argmin::parts(a)),
-        ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Name { .. } | ExprKind::FileRef(_) => {}
+        ExprKind::Number(_)
+        | ExprKind::Text(_)
+        | ExprKind::Name { .. }
+        | ExprKind::FileRef(_)
+        | ExprKind::EdgesInto(_) => {}
     }
     out
 }

@@ -135,7 +135,6 @@ impl Builder<'_> {
             Rule::state_stmt => stmts.push(Stmt::State(self.var_decls(node))),
             Rule::for_stmt => stmts.push(self.for_stmt(node)),
             Rule::each_stmt => stmts.push(self.each(node)),
-            Rule::for_edges => self.unsupported(self.span(&node), "a loop over kinds of edges"),
             Rule::save_stmt => {
                 let names = Parts::of(node).all(Rule::name);
                 stmts.push(Stmt::Save(self.idents(names)));
@@ -269,7 +268,14 @@ impl Builder<'_> {
         let span = self.span(&node);
         let mut parts = Parts::of(node);
         let var = self.ident(&parts.need(Rule::name));
-        let over = self.need_expr(&mut parts);
+        let over = match parts.take(Rule::edges_into) {
+            Some(node) => {
+                let span = self.span(&node);
+                let dim = self.ident(&Parts::of(node).need(Rule::name));
+                Expr { kind: Box::new(ExprKind::EdgesInto(dim)), span }
+            }
+            None => self.need_expr(&mut parts),
+        };
         Stmt::For { var, over, body: self.statements(parts.need(Rule::block)), span }
     }
 
