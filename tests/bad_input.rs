@@ -102,6 +102,27 @@ fn full_disk() {
     assert_eq!(left, 0, "nothing half-written is left");
 }
 
+#[test]
+fn a_reader_that_leaves_does_not_end_a_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("model.gnt"), MODEL).expect("written");
+    std::fs::write(folder.path().join("points.csv"), DATA).expect("written");
+    for args in [&["train", "model.gnt", "--out", "run"][..], &["emit", "plan", "model.gnt"], &["test", "model.gnt"]] {
+        let mut child = command(folder.path())
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        drop(child.stdout.take());
+        let out = child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(!text.contains("panicked"), "{args:?}: {text}");
+        assert_eq!(out.status.code(), Some(0), "{args:?}: {text}");
+    }
+    assert!(folder.path().join("run/weights.safetensors").exists(), "the run is written");
+}
+
 #[cfg(unix)]
 #[test]
 fn interrupted_run_keeps_its_state() {

@@ -43,6 +43,6 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
             return Err(model.error(d.hint(format!("stages are {}", STAGES.join(", ")))));
         }
     };
-    print!("{text}");
+    say_text!("{text}");
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,7 @@ pub fn fmt(args: &FmtArgs) -> Result<ExitCode, Error> {
             Ok(new) if new == text => {}
             Ok(new) => {
                 changed += 1;
-                println!("{}{}", if args.check { "not formatted: " } else { "formatted: " }, path.display());
+                say!("{}{}", if args.check { "not formatted: " } else { "formatted: " }, path.display());
                 if !args.check {
                     write(path, &new)?;
                 }
@@ -39,7 +39,7 @@ pub fn fmt(args: &FmtArgs) -> Result<ExitCode, Error> {
         }
     }
     let verb = if args.check { "to format" } else { "formatted" };
-    println!("{} files, {changed} {verb}, {wrong} with syntax errors", paths.len());
+    say!("{} files, {changed} {verb}, {wrong} with syntax errors", paths.len());
     Ok(if wrong > 0 || args.check && changed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -28,6 +28,6 @@ pub fn lint(args: &LintArgs) -> Result<ExitCode, Error> {
             }
         }
     }
-    println!("{} files, {warnings} warnings, {wrong} with errors", paths.len());
+    say!("{} files, {warnings} warnings, {wrong} with errors", paths.len());
     Ok(if warnings + wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,37 @@
 //! The commands.
 
+/// Prints a line. Whoever reads may have left (`gannet train ... | head`): the command goes on, and a run is written.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// Prints text as it is, see [`say`].
+macro_rules! say_text {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// Prints a line to standard error, see [`say`].
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+/// Prints text as it is to standard error, see [`say`].
+macro_rules! tell_text {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod args;
 mod bench;
 mod emit;
@@ -46,12 +78,12 @@ fn check(args: &args::FileArgs) -> Result<ExitCode, Error> {
     for unit in &program.units {
         let signature = model.signature(&unit.name)?;
         let data = signature.data.map(|d| format!(" on {d}")).unwrap_or_default();
-        println!("{}{data}: {} parameters in {} tensors", unit.name, signature.parameters, signature.tensors.len());
+        say!("{}{data}: {} parameters in {} tensors", unit.name, signature.parameters, signature.tensors.len());
         for (name, ty) in &signature.tensors {
-            println!("  {name}: {ty}");
+            say!("  {name}: {ty}");
         }
     }
-    println!(
+    say!(
         "ok: {} programs, {} checks ({:.1} ms)",
         program.units.len(),
         program.checks.len(),
@@ -65,7 +97,7 @@ fn explain(code: &str) -> Result<ExitCode, Error> {
     let wanted = code.to_uppercase();
     match Code::ALL.iter().find(|c| c.to_string() == wanted) {
         Some(code) => {
-            println!("{}", gannet::lang::explain::page(*code));
+            say!("{}", gannet::lang::explain::page(*code));
             Ok(ExitCode::SUCCESS)
         }
         None => {

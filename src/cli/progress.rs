@@ -79,19 +79,19 @@ impl Observer for Watcher {
         let parameters = session.parameter_count();
         let peak = session.peak_bytes();
         match self.style {
-            Style::Json => println!(
+            Style::Json => say!(
                 "{}",
                 json!({ "event": "compiled", "program": session.unit.name, "parameters": parameters,
                         "compile_ms": compile.as_secs_f64() * 1e3, "kernels": kernels, "peak_bytes": peak, "steps": steps })
             ),
             Style::Quiet => {}
             _ => {
-                println!(
+                say!(
                     "train    {}: {parameters} parameters in {} tensors",
                     session.unit.name,
                     session.unit.params.len()
                 );
-                println!(
+                say!(
                     "compile  {:.0} ms, {kernels} kernels a step, {:.1} MiB at the peak, {} threads",
                     compile.as_secs_f64() * 1e3,
                     peak as f64 / (1024.0 * 1024.0),
@@ -125,12 +125,12 @@ impl Observer for Watcher {
                     bar.set_message(self.line(p));
                 }
             }
-            Style::Json => println!(
+            Style::Json => say!(
                 "{}",
                 json!({ "event": "step", "step": p.step, "epoch": p.epoch, "loss": p.loss, "rows": p.rows,
                         "seconds": p.elapsed.as_secs_f64() })
             ),
-            _ => println!("epoch {}/{}, step {}/{}: {}", p.epoch, p.epochs, p.step, p.steps, self.line(p)),
+            _ => say!("epoch {}/{}, step {}/{}: {}", p.epoch, p.epochs, p.step, p.steps, self.line(p)),
         }
     }
 
@@ -140,7 +140,7 @@ impl Observer for Watcher {
             let shown = gannet::runtime::record::number_or_list(values);
             match self.style {
                 Style::Quiet => {}
-                Style::Json => println!("{}", json!({ "event": "report", "step": step, "name": name, "value": shown })),
+                Style::Json => say!("{}", json!({ "event": "report", "step": step, "name": name, "value": shown })),
                 _ => {
                     let text = match values.as_slice() {
                         [one] => format!("{one:.6}"),
@@ -152,9 +152,9 @@ impl Observer for Watcher {
                         }
                         Some(bar) => {
                             bar.finish();
-                            println!("report   {name} = {text}");
+                            say!("report   {name} = {text}");
                         }
-                        None => println!("report   {name} = {text}"),
+                        None => say!("report   {name} = {text}"),
                     }
                 }
             }

@@ -5,12 +5,12 @@ use std::io::IsTerminal;
 
 /// Prints an error with its source lines.
 pub fn error(error: &Error) {
-    eprint!("{}", gannet::lang::render::render(&error.sources, &error.diagnostics, std::io::stderr().is_terminal()));
+    tell_text!("{}", gannet::lang::render::render(&error.sources, &error.diagnostics, std::io::stderr().is_terminal()));
 }
 
 /// Prints a model's warnings.
 pub fn warnings(model: &Model) {
-    eprint!("{}", warnings_text(model));
+    tell_text!("{}", warnings_text(model));
 }
 
 /// The warnings of a file, as they are printed.

@@ -57,9 +57,9 @@ pub fn test(args: &TestArgs) -> Result<ExitCode, Error> {
         print_in_order(&paths, receiver, &mut tally);
     });
     for file in &left_out {
-        println!("left out: {}", file.display());
+        say!("left out: {}", file.display());
     }
-    println!("{} passed, {} failed", tally.passed, tally.failed);
+    say!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -127,17 +127,17 @@ fn print_in_order(paths: &[PathBuf], receiver: Receiver<Done>, tally: &mut Tally
 }
 
 fn print_file(path: &Path, done: Done, tally: &mut Tally) {
-    println!("{}", path.display());
-    eprint!("{}", done.warnings);
+    say!("{}", path.display());
+    tell_text!("{}", done.warnings);
     match done.outcome {
         Ok(results) => print_checks(results, tally),
         Err(error) => {
             show::error(&error);
-            println!("  FAILED the file does not run");
+            say!("  FAILED the file does not run");
             tally.failed += 1;
         }
     }
-    println!("  ({:.1} s)", done.seconds);
+    say!("  ({:.1} s)", done.seconds);
 }
 
 fn print_checks(results: Vec<(String, Result<CheckResult, Error>)>, tally: &mut Tally) {
@@ -146,7 +146,7 @@ fn print_checks(results: Vec<(String, Result<CheckResult, Error>)>, tally: &mut 
         match result {
             Ok(result) => {
                 let verdict = if result.passed { "ok" } else { "FAILED" };
-                println!("  {verdict:<7}{}{}", result.text, numbers(&result));
+                say!("  {verdict:<7}{}{}", result.text, numbers(&result));
                 *(if result.passed { &mut tally.passed } else { &mut tally.failed }) += 1;
             }
             Err(error) => {
@@ -155,7 +155,7 @@ fn print_checks(results: Vec<(String, Result<CheckResult, Error>)>, tally: &mut 
                     show::error(&error);
                     shown.push(error.diagnostics);
                 }
-                println!("  FAILED {name}  (it does not run)");
+                say!("  FAILED {name}  (it does not run)");
                 tally.failed += 1;
             }
         }

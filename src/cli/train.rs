@@ -30,13 +30,13 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Error> {
     let written = run.write(&folder)?;
     match style {
         Style::Json => {
-            println!("{}", serde_json::json!({ "event": "end", "run": reports_json(&run.session, &run.outcome) }))
+            say!("{}", serde_json::json!({ "event": "end", "run": reports_json(&run.session, &run.outcome) }))
         }
         Style::Quiet => {}
         _ => {
             let names: Vec<String> =
                 written.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).collect();
-            println!("wrote    {}: {}", folder.display(), names.join(", "));
+            say!("wrote    {}: {}", folder.display(), names.join(", "));
         }
     }
     if args.timings {
@@ -74,11 +74,11 @@ fn timings(
     all: std::time::Duration,
 ) {
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
-    eprintln!("time     check {:.1} ms", ms(checked));
+    tell!("time     check {:.1} ms", ms(checked));
     for (name, time) in compiled {
-        eprintln!("time     compile {name} {:.1} ms", ms(*time));
+        tell!("time     compile {name} {:.1} ms", ms(*time));
     }
     let steps = outcome.losses.len().max(1) as f64;
-    eprintln!("time     steps {:.1} ms ({:.3} ms each)", ms(outcome.elapsed), ms(outcome.elapsed) / steps);
-    eprintln!("time     write {:.1} ms, whole command {:.1} ms", ms(all - trained), ms(all));
+    tell!("time     steps {:.1} ms ({:.3} ms each)", ms(outcome.elapsed), ms(outcome.elapsed) / steps);
+    tell!("time     write {:.1} ms, whole command {:.1} ms", ms(all - trained), ms(all));
 }

@@ -419,10 +419,17 @@ impl Elab<'_> {
                 }
             },
         };
-        for value in values {
+        for (k, value) in values.into_iter().enumerate() {
             let inner = Scope::inside(scope);
             inner.set(&var.name, value);
-            self.turn_of_loop(body, &inner, scope, false)?;
+            if let Some(f) = self.frames.last_mut() {
+                f.turns.push(k + 1);
+            }
+            let done = self.turn_of_loop(body, &inner, scope, false);
+            if let Some(f) = self.frames.last_mut() {
+                f.turns.pop();
+            }
+            done?;
         }
         Ok(())
     }

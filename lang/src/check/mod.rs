@@ -97,6 +97,8 @@ struct Mode {
 struct Frame {
     path: String,
     passed: BTreeMap<Span, usize>,
+    /// The turns of the unrolled loops around, from 1.
+    turns: Vec<usize>,
     /// The families around, each at a member.
     family: Vec<Member>,
 }

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 impl Elab<'_> {
-    /// The path of a variable declared here.
+    /// The path of a variable declared here; in an unrolled loop each turn has one of its own: `f.w.1`, `f.w.2`.
     fn path(&self, name: &str) -> String {
-        match self.frames.last() {
-            Some(f) if !f.path.is_empty() => format!("{}.{name}", f.path),
-            _ => name.to_string(),
-        }
+        let Some(f) = self.frames.last() else { return name.to_string() };
+        let turns: String = f.turns.iter().map(|k| format!(".{k}")).collect();
+        let name = format!("{name}{turns}");
+        if f.path.is_empty() { name } else { format!("{}.{name}", f.path) }
     }
 
     /// The members of families that are at work here.

@@ -55,9 +55,9 @@ impl Measure {
         if json {
             let line = json!({ "workload": workload, "by": "Gannet", "what": what, "value": value, "best": best,
                                "unit": unit, "threads": threads });
-            println!("{line}");
+            say!("{line}");
         } else {
-            println!("{workload:8} {what:42} {value:>10.3} {best:>10.3} {unit}");
+            say!("{workload:8} {what:42} {value:>10.3} {best:>10.3} {unit}");
         }
     }
 }
@@ -103,7 +103,7 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode, Error> {
     let bench = Bench { folder: Folder::new()?, options };
     let threads = bench.options.threads;
     if !args.json {
-        println!("{:8} {:42} {:>10} {:>10}   ({threads} threads)", "workload", "what", "median", "best");
+        say!("{:8} {:42} {:>10} {:>10}   ({threads} threads)", "workload", "what", "median", "best");
     }
     for (_, run) in chosen {
         for measure in run(&bench)? {
@@ -205,7 +205,7 @@ fn digits(bench: &Bench) -> Result<Vec<Measure>, Error> {
 fn fashion(bench: &Bench) -> Result<Vec<Measure>, Error> {
     let places = std::env::var_os("GANNET_DATA").unwrap_or_default();
     if !std::env::split_paths(&places).any(|p| p.join("fashion-mnist").exists()) {
-        eprintln!("fashion is left out: set GANNET_DATA to the folder that holds fashion-mnist");
+        tell!("fashion is left out: set GANNET_DATA to the folder that holds fashion-mnist");
         return Ok(Vec::new());
     }
     let start = Instant::now();
