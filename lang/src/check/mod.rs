@@ -41,6 +41,7 @@ mod rule;
 mod rule_call;
 mod run;
 mod schedule;
+mod sets;
 mod sorted;
 mod stack;
 mod stage;
