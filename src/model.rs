@@ -10,6 +10,7 @@ use gannet_runtime::data::{self, Dataset, Places, Sizes};
 use gannet_runtime::session::{Options, Session};
 use gannet_runtime::train::{Observer, Quiet, evaluate, train};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -63,7 +64,7 @@ impl Loader for Library {
 #[derive(Clone)]
 pub struct Model {
     sources: Arc<Sources>,
-    checked: Arc<Checked>,
+    checked: Rc<Checked>,
     places: Places,
 }
 
@@ -93,9 +94,9 @@ impl Model {
     fn new(name: &str, text: &str, dims: &[(String, u64)], places: Places) -> Result<Model, Error> {
         let mut sources = Sources::default();
         let file: FileId = sources.add(name, text);
-        let options = CheckOptions { dims: dims.to_vec(), ..CheckOptions::default() };
+        let options = CheckOptions { dims: dims.to_vec() };
         match check(&mut sources, file, &Library, &options) {
-            Ok(checked) => Ok(Model { sources: Arc::new(sources), checked: Arc::new(checked), places }),
+            Ok(checked) => Ok(Model { sources: Arc::new(sources), checked: Rc::new(checked), places }),
             Err(diagnostics) => Err(Error { diagnostics, sources: Arc::new(sources) }),
         }
     }

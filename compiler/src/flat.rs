@@ -11,6 +11,12 @@ use crate::graph::{Args, At, Axes, Graph, NodeId, Op, Red, sorted};
 use gannet_lang::program::{Axis, DimId, Elem, Fun, Size};
 use smallvec::SmallVec;
 
+/// The axis of a vector, where a leaf stands in it, and the leaf's axes by stride.
+type Placed = (Axis, Block, Vec<Axis>);
+
+/// Leaves that stand in one block, each with its axes by stride.
+type Leaves = Vec<(NodeId, Vec<Axis>)>;
+
 /// Where a leaf stands in the vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Block {
@@ -139,9 +145,9 @@ impl<'g> Pass<'g> {
             Op::Fiber { .. } => Args::from_slice(&[id]),
             _ => return None,
         };
-        let blocks: Vec<Option<(Axis, Block, Vec<Axis>)>> = terms.iter().map(|t| self.block(*t)).collect();
+        let blocks: Vec<Option<Placed>> = terms.iter().map(|t| self.block(*t)).collect();
         let axis = blocks.iter().flatten().next()?.0;
-        let mut found: Vec<(Block, Vec<(NodeId, Vec<Axis>)>)> = Vec::new();
+        let mut found: Vec<(Block, Leaves)> = Vec::new();
         let mut rest = Vec::new();
         for (term, block) in terms.iter().zip(blocks) {
             match block.filter(|b| b.0 == axis) {
@@ -183,7 +189,7 @@ impl<'g> Pass<'g> {
     }
 
     /// The axis, the block, and the leaf's axes by stride, if the node puts each entry of its operand in a place of its own.
-    fn block(&self, id: NodeId) -> Option<(Axis, Block, Vec<Axis>)> {
+    fn block(&self, id: NodeId) -> Option<Placed> {
         let node = self.old.node(id);
         let Op::Fiber { red: Red::Sum, at, over } = &node.op else { return None };
         let ([(axis, At::Affine { terms, offset })], 1) = (&at[..], node.args.len()) else { return None };
@@ -236,10 +242,11 @@ impl<'g> Pass<'g> {
     /// another vector is read at the leaves' places.
     fn in_leaves(&mut self, id: NodeId, like: &Flat) -> Option<Vec<NodeId>> {
         let count = like.leaves.len();
-        if let Some(Value::Apart(flat)) = &self.values[id.index()] {
-            if flat.axis == like.axis && flat.layout == like.layout {
-                return Some(flat.leaves.clone());
-            }
+        if let Some(Value::Apart(flat)) = &self.values[id.index()]
+            && flat.axis == like.axis
+            && flat.layout == like.layout
+        {
+            return Some(flat.leaves.clone());
         }
         let whole = self.lay_out(id);
         if !self.new.ty(whole).has(like.axis) {

@@ -62,7 +62,7 @@ impl Gen {
 
     fn stopped(&mut self, vars: &Vars) -> Expr {
         // What is moved may not be stopped: the derivative would no longer be that of the value.
-        match self.values.iter().filter(|v| v.fixed).next_back().cloned() {
+        match self.values.iter().rfind(|v| v.fixed).cloned() {
             Some(v) => {
                 let e = self.read_of(&v, vars);
                 Expr::new(format!("stop({})", e.text), e.bound)

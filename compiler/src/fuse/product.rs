@@ -72,7 +72,7 @@ impl Context<'_> {
             rows: rows.strides[1].clone(),
             columns: columns.strides[1].clone(),
         });
-        Some(Kernel::Contraction(Contraction {
+        Some(Kernel::Contraction(Box::new(Contraction {
             name: cluster.roots.iter().map(|r| self.name(r.node())).collect::<Vec<_>>().join(", "),
             span: self.graph.span(id),
             a: access(a_base, 0, &rows.strides[0], &sums.strides[0]),
@@ -83,7 +83,7 @@ impl Context<'_> {
             k: sums.sizes,
             c,
             epilogue,
-        }))
+        })))
     }
 
     /// Merges neighbouring axes that all operands store as one.

@@ -24,7 +24,8 @@ impl Ctx<'_> {
         let (of, count) = (args[0], names.len());
         let (wrts, given) = (&args[1..=count], &args[1 + count..]);
         let path = self.path(of, wrts);
-        let (mut seeds, mut back): (Vec<(NodeId, NodeId)>, Vec<(Axis, Axis)>) = (Vec::new(), Vec::new());
+        let mut seeds: Vec<(NodeId, NodeId)> = Vec::new();
+        let mut back: Vec<(Axis, Axis)> = Vec::new();
         for (k, wrt) in wrts.iter().enumerate() {
             let own: Vec<Axis> = names[k].iter().map(|n| n.0).collect();
             let mut renames: Vec<(Axis, Axis)> = names[k].iter().map(|n| (n.1, n.0)).collect();

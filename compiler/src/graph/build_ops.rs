@@ -162,7 +162,7 @@ impl Graph {
             return x;
         }
         if red == Red::Sum {
-            let x = self.to_real_sum(x);
+            let x = self.counted(x);
             return self.contract(&axes, &[x]);
         }
         let x = self.broadcast(x, &axes);
@@ -291,7 +291,7 @@ impl Graph {
         }
     }
 
-    fn to_real_sum(&mut self, x: NodeId) -> NodeId {
+    fn counted(&mut self, x: NodeId) -> NodeId {
         // Whole numbers and truth values are counted in reals: exact up to 2^24 in f32, and what a mean needs.
         self.to_real(x)
     }

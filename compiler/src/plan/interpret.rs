@@ -223,9 +223,9 @@ impl Run<'_> {
             results.for_each(|b| self.buffers[b.index()].fill(0.0));
         }
         for place in places {
-            for k in c.states..c.states + c.slices {
-                let from = axes(self.plan, c.operands[k]);
-                args[k] = self.slice(&self.buffers[c.operands[k].index()], &from, c.axis, place);
+            for (arg, operand) in args.iter_mut().zip(&c.operands).skip(c.states).take(c.slices) {
+                let from = axes(self.plan, *operand);
+                *arg = self.slice(&self.buffers[operand.index()], &from, c.axis, place);
             }
             let leaves = Leaves { args: args.clone(), draw: self.leaves.draw, ..self.leaves.copied() };
             let out = run(&c.step, &leaves);

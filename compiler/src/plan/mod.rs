@@ -361,7 +361,7 @@ pub enum Kernel {
     /// A loop nest.
     Traversal(Traversal),
     /// A sum of products.
-    Contraction(Contraction),
+    Contraction(Box<Contraction>),
     /// An operation of the library.
     Library(Box<LibraryCall>),
     /// A loop with states.

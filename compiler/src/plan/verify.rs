@@ -217,7 +217,7 @@ impl<'a> Check<'a> {
     }
 
     fn define(&mut self, v: ValueId) -> Result<(), String> {
-        if !self.scope.is_some_and(|s| v.index() < s.values.len()) {
+        if self.scope.is_none_or(|s| v.index() >= s.values.len()) {
             return Err(format!("{v} has no kind"));
         }
         self.values.insert(v);

@@ -34,7 +34,9 @@ impl Elab<'_> {
                 *typed |= end == End::Type;
                 return true;
             }
-            super::variables::children(e).into_iter().fold(false, |found, c| uses(c, var, typed) || found)
+            // All of it is looked at: what is used of types may stand anywhere.
+            let used: Vec<bool> = super::variables::children(e).into_iter().map(|c| uses(c, var, typed)).collect();
+            used.contains(&true)
         }
         let mut typed = false;
         if !uses(body, var, &mut typed) {

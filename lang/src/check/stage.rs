@@ -62,11 +62,13 @@ impl Elab<'_> {
 
 /// The stages of a block and their lines.
 fn stages(body: &[TrainStmt]) -> Vec<(&Ident, &[TrainStmt])> {
-    let stage = |s| match s {
-        &TrainStmt::Stage { ref name, ref body } => Some((name, body.as_slice())),
-        _ => None,
-    };
-    body.iter().filter_map(stage).collect()
+    let mut stages = Vec::new();
+    for stmt in body {
+        if let TrainStmt::Stage { name, body } = stmt {
+            stages.push((name, body.as_slice()));
+        }
+    }
+    stages
 }
 
 /// Does the block train in stages?

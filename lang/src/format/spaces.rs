@@ -8,11 +8,7 @@ use crate::parse::marks::Mark;
 /// For each token: does a blank stand before it, if it is not the first of its line?
 pub(super) fn gaps(source: &str, tokens: &[Token]) -> Vec<bool> {
     let close = close_operators(source, tokens);
-    let mut gaps = vec![false; tokens.len()];
-    for k in 1..tokens.len() {
-        gaps[k] = gap(source, tokens, &close, k);
-    }
-    gaps
+    (0..tokens.len()).map(|k| k > 0 && gap(source, tokens, &close, k)).collect()
 }
 
 /// Was there a blank before this token in the source?

@@ -26,7 +26,7 @@ fn gradient(unit: &Unit, of: TermId, wrt: TermId, found: &mut Vec<Diagnostic>) {
         op => walk::smooth(op),
     };
     let mut depends = BTreeSet::from([wrt]);
-    let reached = walk::reach(unit, &[of], |op| walk::smooth(op));
+    let reached = walk::reach(unit, &[of], walk::smooth);
     // Operands have smaller ids than the term.
     for &t in reached.iter().filter(|t| **t > wrt) {
         if walk::smooth(&unit.term(t).op).iter().any(|x| depends.contains(x)) {

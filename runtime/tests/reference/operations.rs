@@ -44,6 +44,8 @@ fn env() -> Env {
 const LEAVES: &str = "%0 = input in0 : real[n, m]\n%1 = input in1 : m[n]\n%2 = param w0 : real[m, m.1]\n\
                       %3 = state s0 : real[m]\n%4 = const 100 : real\n%5 = const 1 : bool\n";
 
+// A fault speaks of nodes of the graph.
+#[allow(clippy::result_large_err)]
 fn run(line: &str, env: &Env) -> Result<Vec<f64>, (Fault, Graph)> {
     let text = format!("{LEAVES}%9 = {line}\noutput value \"y\" = %9\n");
     let graph = Graph::parse(&text, tables()).unwrap_or_else(|e| panic!("{e}\n{text}"));

@@ -35,7 +35,7 @@ fn epilogue() -> Plan {
         c: None,
         epilogue: Some(Epilogue { scope, rows: nest, columns }),
     };
-    b.plan.kernels.push(Kernel::Contraction(kernel));
+    b.plan.kernels.push(Kernel::Contraction(Box::new(kernel)));
     b.plan
 }
 

@@ -95,7 +95,7 @@ impl Select<'_> {
                 let operands = vec![self.any(arg)];
                 self.define(to, Op::FromWhole(code), operands)
             }
-            Opcode::FcvtToSintSat => self.to_whole(to, arg),
+            Opcode::FcvtToSintSat => self.as_whole(to, arg),
             Opcode::Fdemote => self.rounded(vex(3, 1, 0x5a, false), None, to, arg),
             Opcode::Fpromote => self.rounded(vex(2, 1, 0x5a, false), None, to, arg),
             _ => None,
@@ -344,11 +344,11 @@ impl Select<'_> {
     }
 
     /// Rounds towards nought and keeps within 32 bits; NaN becomes 0.
-    fn to_whole(&mut self, to: Value, arg: Value) -> Option<()> {
+    fn as_whole(&mut self, to: Value, arg: Value) -> Option<()> {
         let (from, single) = (self.type_of(arg), !self.type_of(to).is_vector());
         if !matches!(from, types::F32X8 | types::F32) {
             return if from == types::F64 && self.type_of(to) == types::I32 {
-                self.long_to_whole(to, arg)
+                self.long_as_whole(to, arg)
             } else {
                 None
             };
@@ -374,7 +374,7 @@ impl Select<'_> {
     }
 
     /// The same for 64 bits: kept within bounds first.
-    fn long_to_whole(&mut self, to: Value, arg: Value) -> Option<()> {
+    fn long_as_whole(&mut self, to: Value, arg: Value) -> Option<()> {
         let float = RegClass::Float;
         let x = self.use_of(arg);
         let both = |a, b| vec![Operand::reg_use(a), Operand::reg_use(b)];
