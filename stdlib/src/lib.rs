@@ -6,6 +6,7 @@
 pub const FILES: &[(&str, &str)] = &[
     ("std/prelude.gnt", include_str!("../std/prelude.gnt")),
     ("std/activations.gnt", include_str!("../std/activations.gnt")),
+    ("std/axes.gnt", include_str!("../std/axes.gnt")),
     ("std/losses.gnt", include_str!("../std/losses.gnt")),
     ("std/layers.gnt", include_str!("../std/layers.gnt")),
     ("std/convolution.gnt", include_str!("../std/convolution.gnt")),

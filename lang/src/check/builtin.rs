@@ -156,6 +156,15 @@ impl Elab<'_> {
         }
     }
 
+    /// The dim that an index variable goes over. (One that goes along a fiber meets some of its entries.)
+    fn index_of_dim(&self, v: &Value) -> Option<crate::program::DimId> {
+        let Value::Tensor(t) = v else { return None };
+        match self.unit.terms[t.id.index()].op {
+            Op::Iota(axis) if !self.fibers.contains_key(&axis) => Some(axis.dim),
+            _ => None,
+        }
+    }
+
     /// Conditions are truth values, and indices are compared with indices of the same dim.
     fn operands_fit(&self, fun: Fun, tensors: &[Tensor], spans: &[Span]) -> Check<()> {
         let truths = match fun {
@@ -253,7 +262,8 @@ impl Elab<'_> {
             "concat" => self.concat(None, &values, &spans, span),
             "size" => {
                 self.arity(name, 1, values.len(), span)?;
-                let d = self.row_dim(&values[0]).map_or_else(|| self.dim(&values[0], span), Ok)?;
+                let own = self.row_dim(&values[0]).or_else(|| self.index_of_dim(&values[0]));
+                let d = own.map_or_else(|| self.dim(&values[0], span), Ok)?;
                 self.tensor(&Value::Dim(d), span).map(Value::Tensor)
             }
             "grad" => fail(

@@ -121,7 +121,7 @@ impl Items {
                         }
                         None => faults.push(
                             Diagnostic::error(Code::G0106, u.span, format!("there is no `{}` to import", u.path))
-                                .hint("modules of the library are std.layers, std.losses, std.rules, std.metrics, std.activations and std.schedules; files are named in quotes"),
+                                .hint("modules of the library are std.activations, std.axes, std.convolution, std.domains, std.layers, std.losses, std.metrics, std.rules, std.schedules and std.solvers; files are named in quotes"),
                         ),
                     }
                 }
