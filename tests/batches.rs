@@ -67,3 +67,33 @@ fn too_few_classes_have_so_many_rows() {
     let error = last_batch("batch of class[4] x each[5]", 1, 0).expect_err("class 3 has two rows").to_string();
     assert!(error.contains("3 values of `label` have so many"), "{error}");
 }
+
+#[test]
+fn a_batch_of_more_rows_than_there_are() {
+    for line in ["batch of class[2000] x each[5]", "batch of class[9000000000] x each[5]"] {
+        let error = last_batch(line, 1, 0).expect_err("there are 60 rows").to_string();
+        assert!(error.contains("groups of 5 rows is larger than the training data, 60 rows"), "{error}");
+    }
+}
+
+/// The number of the epoch goes on from stage to stage, whichever way rows are drawn.
+#[test]
+fn epochs_of_stages() {
+    let folder = data();
+    let source = "dim class = 4\n\
+         data rows from \"rows.csv\" { number: real = column 0; label: class = column 1 }\n\
+         train run on rows {\n  param w: real = 0\n  loss = (w - number)^2\n\
+         stage one { minimize loss over w by sgd(); batch 20; epochs 2 }\n\
+         stage two { minimize loss over w by sgd(); batch of class[3] x each[4]; epochs 3 }\n}\n";
+    std::fs::write(folder.path().join("model.gnt"), source).expect("the file is written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gannet"));
+    let out = command.args(["train", "model.gnt", "--json", "--out", "run"]).current_dir(folder.path()).output();
+    let out = out.expect("the binary runs");
+    let lines = String::from_utf8_lossy(&out.stdout);
+    let events = lines.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("a line is an object"));
+    let epochs: Vec<u64> =
+        events.filter(|e| e["event"] == "step").map(|e| e["epoch"].as_u64().expect("it has")).collect();
+    assert_eq!(epochs.first(), Some(&1), "{lines}");
+    assert_eq!(epochs.last(), Some(&5), "{lines}");
+    assert!(epochs.is_sorted(), "{epochs:?}");
+}

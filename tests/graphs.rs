@@ -23,14 +23,18 @@ fn soft[i](x) = sum[j: i](softmax[j](x[j]) * x[j])
 fn agreement[i](x) = sum[j: i](tanh(x[i] * x[j]))
 ";
 
-/// Runs a task in double precision and gives its reports.
-fn reports(body: &str) -> Vec<(String, f64)> {
+/// A folder with these files as the data set `toy`.
+fn data(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let toy = folder.path().join("toy");
     std::fs::create_dir(&toy).expect("a folder");
-    for (name, text) in [("edges.csv", EDGES), ("w.csv", WEIGHTS), ("g.csv", GROUPS)] {
-        std::fs::write(toy.join(name), text).expect("written");
-    }
+    files.iter().for_each(|(name, text)| std::fs::write(toy.join(name), text).expect("written"));
+    folder
+}
+
+/// Runs a task in double precision and gives its reports.
+fn reports(body: &str) -> Vec<(String, f64)> {
+    let folder = data(&[("edges.csv", EDGES), ("w.csv", WEIGHTS), ("g.csv", GROUPS)]);
     let source = format!("{HEAD}\ntask t() real f64 {{\n{body}\n}}\n");
     run(&source, folder.path())
 }
@@ -343,11 +347,7 @@ fn faults_in_files_are_named() {
 /// name stands for the set.
 #[test]
 fn several_sets_of_edges() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let toy = folder.path().join("toy");
-    std::fs::create_dir(&toy).expect("a folder");
-    std::fs::write(toy.join("writes.csv"), "src,dst\n0,0\n1,1\n2,0\n").expect("written");
-    std::fs::write(toy.join("cites.csv"), "src,dst\n0,1\n1,0\n").expect("written");
+    let folder = data(&[("writes.csv", "src,dst\n0,0\n1,1\n2,0\n"), ("cites.csv", "src,dst\n0,1\n1,0\n")]);
     let source = "dim author = 3, paper = 2
 data toy from \"toy\" {
   edges writes: author -> paper = file \"writes.csv\"

@@ -22,14 +22,6 @@ impl Batches {
             Batches::Grouped(b) => b.next(),
         }
     }
-
-    /// Epochs completed before the batch drawn last.
-    pub fn epoch(&self) -> u64 {
-        match self {
-            Batches::Shuffled(b) => b.epoch,
-            Batches::Grouped(b) => b.drawn.saturating_sub(1) / b.per_epoch,
-        }
-    }
 }
 
 /// Rows and order of batches that go through all rows.
@@ -38,15 +30,14 @@ pub struct Shuffled {
     size: usize,
     seed: u64,
     at: usize,
+    /// The epoch, those before among them, which had orders of their own.
     epoch: u64,
-    /// Epochs before its first one, which had orders of their own.
-    first: u64,
 }
 
 impl Shuffled {
     /// Batches of `size` of these rows, after so many epochs.
     pub fn new(rows: &[u32], size: usize, seed: u64, first: u64) -> Shuffled {
-        Shuffled { rows: rows.to_vec(), size, seed, at: 0, epoch: 0, first }
+        Shuffled { rows: rows.to_vec(), size, seed, at: 0, epoch: first }
     }
 
     /// The next batch's rows; each epoch has its own order. The last batch of an epoch may be shorter.
@@ -57,7 +48,7 @@ impl Shuffled {
         }
         if self.at == 0 && self.size < self.rows.len() {
             self.rows.sort_unstable();
-            shuffle(&mut self.rows, self.seed, self.first + self.epoch);
+            shuffle(&mut self.rows, self.seed, self.epoch);
         }
         let end = (self.at + self.size).min(self.rows.len());
         let batch = &self.rows[self.at..end];
@@ -76,9 +67,11 @@ pub struct Grouped {
     seed: u64,
     /// Batches drawn, those of stages before among them.
     drawn: u64,
-    per_epoch: u64,
     batch: Vec<u32>,
 }
+
+/// The way out where there are not enough rows.
+pub const FEWER: &str = "draw fewer groups, or fewer rows of each";
 
 /// Sets the streams of the groups apart: the golden ratio, so that neighbours differ in many bits.
 const GROUP_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -107,12 +100,11 @@ impl Grouped {
                 members.len(),
                 column.name
             );
-            return Err(Diagnostic::error(Code::G0506, None, message).hint("draw fewer groups, or fewer rows of each"));
+            return Err(Diagnostic::error(Code::G0506, None, message).hint(FEWER));
         }
         let order = (0..members.len() as u32).collect();
-        let per_epoch = rows.len().div_ceil(count * each).max(1) as u64;
         let batch = Vec::with_capacity(count * each);
-        Ok(Grouped { groups: members, order, count, each, seed, drawn: first, per_epoch, batch })
+        Ok(Grouped { groups: members, order, count, each, seed, drawn: first, batch })
     }
 
     fn next(&mut self) -> &[u32] {

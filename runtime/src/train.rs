@@ -1,14 +1,14 @@
 //! The step loop of a train block.
 //! Law: after each step the session holds a complete state; an interrupted run keeps the last one.
 
-use crate::batches::{Batches, FRESH_SEED, Fresh, Grouped, Shuffled};
+use crate::batches::{Batches, FEWER, FRESH_SEED, Fresh, Grouped, Shuffled};
 use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
 use crate::finite::Watch;
 use crate::session::{Session, gather, no_result};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{HyperId, InputId, Output, Part, Stage};
+use gannet_lang::program::{HyperId, InputId, Output, Part, Schedule, Stage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -132,9 +132,9 @@ impl Phase {
     /// Compiles a stage's step. Its orders are those of the epochs after `epochs_before`.
     fn new(session: &mut Session, rows: &[u32], stage: &Stage, epochs_before: u64) -> Result<Phase, Diagnostic> {
         let schedule = &stage.schedule;
-        let whole = schedule.groups.as_ref().map_or(1, |g| g.rows as usize);
-        let groups = batch_size(session, rows.len(), schedule.batch)?;
-        let size = groups * whole;
+        let each = schedule.groups.as_ref().map_or(1, |g| g.rows as usize);
+        let count = batch_size(session, rows.len(), schedule)?;
+        let size = count * each;
         let per_epoch = rows.len().div_ceil(size.max(1)).max(1) as u64;
         let epochs = session.options.epochs.or(schedule.epochs);
         let steps = match (session.options.steps, session.options.epochs, schedule.steps, epochs) {
@@ -146,12 +146,12 @@ impl Phase {
         };
         let goes_through = session.data.is_some() && size > 0 && schedule.groups.is_none();
         let last = if goes_through { rows.len() % size } else { 0 };
-        let full = Step::new(session, &stage.function, (groups, whole))?;
+        let full = Step::new(session, &stage.function, (count, each))?;
         let short = if last > 0 { Some(Step::new(session, &stage.function, (last, 1))?) } else { None };
         let data = session.data.clone();
         let batches = |seed| match (&schedule.groups, &data) {
             (Some(g), Some(data)) => {
-                Grouped::new(data, rows, g, groups, (seed, epochs_before * per_epoch)).map(Batches::Grouped)
+                Grouped::new(data, rows, g, count, (seed, epochs_before * per_epoch)).map(Batches::Grouped)
             }
             _ => Ok(Batches::Shuffled(Shuffled::new(rows, size, seed, epochs_before))),
         };
@@ -251,7 +251,7 @@ pub fn train(
                 let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
                 losses.push(loss as f32);
                 watch.iter().try_for_each(|w| w.look(session, &step.bound, &function))?;
-                let epoch = epochs_before + phase.batches.epoch() + 1;
+                let epoch = epochs_before + (n - 1) / phase.per_epoch + 1;
                 let elapsed = start.elapsed();
                 observer.stepped(&Progress { step: done, steps, epoch, epochs, loss, rows: trained, elapsed });
                 report_if_due(session, observer, n, phase.per_epoch, done == steps)?;
@@ -281,14 +281,20 @@ pub fn evaluate(session: &mut Session, observer: &mut (dyn Observer + Send)) -> 
     Ok(Outcome { losses: vec![], reports, elapsed: start.elapsed(), peak: session.peak_bytes(), interrupted: false })
 }
 
-fn batch_size(session: &Session, rows: usize, batch: Option<u64>) -> Result<usize, Diagnostic> {
+/// The size of the dim of batches: rows, or groups of rows.
+fn batch_size(session: &Session, rows: usize, schedule: &Schedule) -> Result<usize, Diagnostic> {
     let named = session
         .options
         .dims
         .iter()
         .find(|(n, _)| session.unit.batch.is_some_and(|d| session.unit.dims[d.index()].name == *n));
-    let wanted = named.map(|(_, n)| *n).or(batch);
+    let wanted = named.map(|(_, n)| *n).or(schedule.batch);
     match wanted {
+        Some(n) if schedule.groups.as_ref().is_some_and(|g| n > rows as u64 / g.rows) => {
+            let each = schedule.groups.as_ref().map_or(1, |g| g.rows);
+            let message = format!("a batch of {n} groups of {each} rows is larger than the training data, {rows} rows");
+            Err(Diagnostic::error(Code::G0506, None, message).hint(FEWER))
+        }
         Some(n) if session.data.is_some() && n as usize > rows => {
             let message = format!("a batch of {n} rows is larger than the training data, {rows} rows");
             Err(Diagnostic::error(Code::G0506, None, message).hint(format!("use `batch {rows}` or less")))

@@ -75,7 +75,7 @@ fn check(seed: u64, config: &Config, factor: u64, fusion: bool) {
     let sample = random_graph(seed, config);
     let graph = as_if_larger(&sample.graph, factor);
     let wanted = eval(&graph, &Env::from(sample.leaves.clone())).unwrap_or_else(|f| panic!("seed {seed}: {f:?}"));
-    let plan = lower(&graph, &LowerOptions { double: true, fusion });
+    let plan = lower(&graph, &LowerOptions { double: true, fusion, verify: true });
     let name = format!("seed {seed}, sizes x {factor}, fusion {fusion}");
     plan.verify().unwrap_or_else(|e| panic!("{name}: {e}\n{plan}"));
     compare(&name, &interpreted(&plan, &sample.leaves), &wanted, &plan);

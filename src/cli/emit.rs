@@ -43,6 +43,6 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
             return Err(model.error(d.hint(format!("stages are {}", STAGES.join(", ")))));
         }
     };
-    say_text!("{text}");
+    super::put(std::io::stdout(), format_args!("{text}"));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,35 +1,13 @@
 //! The commands.
 
-/// Prints a line. Whoever reads may have left (`gannet train ... | head`): the command goes on, and a run is written.
+/// Prints a line.
 macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
+    ($($text:tt)*) => { $crate::cli::put(std::io::stdout(), format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Prints text as it is, see [`say`].
-macro_rules! say_text {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = write!(std::io::stdout(), $($text)*);
-    }};
-}
-
-/// Prints a line to standard error, see [`say`].
+/// Prints a line to standard error.
 macro_rules! tell {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($text)*);
-    }};
-}
-
-/// Prints text as it is to standard error, see [`say`].
-macro_rules! tell_text {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = write!(std::io::stderr(), $($text)*);
-    }};
+    ($($text:tt)*) => { $crate::cli::put(std::io::stderr(), format_args!("{}\n", format_args!($($text)*))) };
 }
 
 mod args;
@@ -47,6 +25,11 @@ use args::{Cli, Command};
 use clap::Parser;
 use gannet::Error;
 use std::process::ExitCode;
+
+/// Prints. Whoever reads may have left (`gannet train ... | head`): the command goes on, and a run is written.
+fn put(mut to: impl std::io::Write, text: std::fmt::Arguments) {
+    let _ = to.write_fmt(text);
+}
 
 /// Parses the arguments and runs the command. 0: done; 1: a finding in the model, the data or the run; 2: wrong use.
 pub fn run() -> ExitCode {

@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 
 /// Prints an error with its source lines.
 pub fn error(error: &Error) {
-    tell_text!("{}", gannet::lang::render::render(&error.sources, &error.diagnostics, std::io::stderr().is_terminal()));
+    let text = gannet::lang::render::render(&error.sources, &error.diagnostics, std::io::stderr().is_terminal());
+    super::put(std::io::stderr(), format_args!("{text}"));
 }
 
 /// Prints a model's warnings.
 pub fn warnings(model: &Model) {
-    tell_text!("{}", warnings_text(model));
+    super::put(std::io::stderr(), format_args!("{}", warnings_text(model)));
 }
 
 /// The warnings of a file, as they are printed.

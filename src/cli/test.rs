@@ -128,7 +128,7 @@ fn print_in_order(paths: &[PathBuf], receiver: Receiver<Done>, tally: &mut Tally
 
 fn print_file(path: &Path, done: Done, tally: &mut Tally) {
     say!("{}", path.display());
-    tell_text!("{}", done.warnings);
+    super::put(std::io::stderr(), format_args!("{}", done.warnings));
     match done.outcome {
         Ok(results) => print_checks(results, tally),
         Err(error) => {

@@ -208,7 +208,7 @@ fn task(program: &Program, model: &Model, unit: &Unit, seed: u64) -> Result<Vec<
     let rewritten = named(unit, &eval(&stages.rewritten, &env)?);
     close("rewritten graph", &DOUBLE, &exact, &noisy, &rewritten)?;
     derivatives(program, unit, graph, &env, &exact, &noisy)?;
-    let single = lower(&stages.rewritten, &LowerOptions { double: false, fusion: true });
+    let single = lower(&stages.rewritten, &LowerOptions { double: false, fusion: true, verify: true });
     for (what, plan, tolerance) in
         [("machine code in f64", stages.plan, DOUBLE), ("machine code in f32", single, SINGLE)]
     {

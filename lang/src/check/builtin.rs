@@ -5,7 +5,7 @@ use super::value::{Scope, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::ast::Arg;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Elem, Fun, Op, Red, Size};
+use crate::program::{DimId, Elem, Fun, Op, Red, Size};
 use std::rc::Rc;
 
 /// Scalar functions with their number of arguments.
@@ -157,7 +157,7 @@ impl Elab<'_> {
     }
 
     /// The dim that an index variable goes over. (One that goes along a fiber meets some of its entries.)
-    fn index_of_dim(&self, v: &Value) -> Option<crate::program::DimId> {
+    fn index_of_dim(&self, v: &Value) -> Option<DimId> {
         let Value::Tensor(t) = v else { return None };
         match self.unit.terms[t.id.index()].op {
             Op::Iota(axis) if !self.fibers.contains_key(&axis) => Some(axis.dim),

@@ -68,6 +68,7 @@ impl Elab<'_> {
     /// The dim of the rows of a group: declared with their number, or new.
     fn rows_dim(&mut self, rows: &Ident, count: u64) -> Check<DimId> {
         let field = self.data.is_some_and(|k| self.items.fields[k].iter().any(|f| f.name == rows.name));
+        let taken = field || self.definitions.iter().any(|d| d.names.contains(&rows.name));
         match self.declared(rows)? {
             Some(Value::Dim(dim)) if self.unit.dims[dim.index()].size == Size::Fixed(count) => Ok(dim),
             Some(Value::Dim(dim)) => {
@@ -75,15 +76,7 @@ impl Elab<'_> {
                 let message = format!("a group has {count} rows, and the dim is `{size}`");
                 fail(Diagnostic::error(Code::G0202, rows.span, message).hint("give them one size, or another name"))
             }
-            _ if field => {
-                let d = Diagnostic::error(Code::G0102, rows.span, format!("`{}` is a field of the data", rows.name));
-                fail(d.hint("the rows of a group need a dim of their own: `batch of class[5] x sample[16]`"))
-            }
-            Some(_) => {
-                let d = Diagnostic::error(Code::G0102, rows.span, format!("`{}` is something else here", rows.name));
-                fail(d.hint("the rows of a group need a dim of their own: `batch of class[5] x sample[16]`"))
-            }
-            None => {
+            None if !taken => {
                 let name = rows.name.clone();
                 let dim = self.add_dim(Dim { name: name.clone(), size: Size::Fixed(count), span: Some(rows.span) });
                 if let Some(Value::Record(mut names)) = self.globals.get("<train>") {
@@ -91,6 +84,10 @@ impl Elab<'_> {
                     self.globals.set("<train>", Value::Record(names));
                 }
                 Ok(dim)
+            }
+            _ => {
+                let d = Diagnostic::error(Code::G0102, rows.span, format!("`{}` is something else here", rows.name));
+                fail(d.hint("the rows of a group need a dim of their own: `batch of class[5] x sample[16]`"))
             }
         }
     }

@@ -276,10 +276,6 @@ impl Builder<'_> {
                 body.push(own);
                 continue;
             }
-            // What is not supported was said so.
-            if stmt.as_rule() == Rule::batch_of {
-                continue;
-            }
             let mut stmts = Vec::new();
             match self.stmt(stmt, &mut stmts).map(size_line) {
                 Some(Ok(size)) => body.push(size),
@@ -292,17 +288,12 @@ impl Builder<'_> {
     }
 
     /// `batch of class[5] x sample[16]`.
-    fn batch_of(&mut self, mut parts: Parts, span: Span) -> Option<TrainStmt> {
-        let sides = parts.all(Rule::batch_group).into_iter().map(|n| {
-            let mut parts = Parts::of(n);
-            (self.ident(&parts.need(Rule::name)), self.need_expr(&mut parts))
+    fn batch_of(&mut self, mut parts: Parts) -> TrainStmt {
+        let [(groups, count), (rows, each)] = [(); 2].map(|()| {
+            let mut side = Parts::of(parts.need(Rule::batch_group));
+            (self.ident(&side.need(Rule::name)), self.need_expr(&mut side))
         });
-        let mut sides = sides.collect::<Vec<_>>().into_iter();
-        let (Some((groups, count)), Some((rows, each))) = (sides.next(), sides.next()) else {
-            self.unsupported(span, "batches of the neighbourhoods of nodes (`batch of node neighbours`)");
-            return None;
-        };
-        Some(TrainStmt::BatchOf { groups, count, rows, each })
+        TrainStmt::BatchOf { groups, count, rows, each }
     }
 
     /// A statement of train blocks alone.
@@ -320,7 +311,7 @@ impl Builder<'_> {
             }
             Rule::minimize => self.minimize(parts, span),
             Rule::batch => TrainStmt::Batch(self.need_expr(&mut parts)),
-            Rule::batch_of => return self.batch_of(parts, span),
+            Rule::batch_of => self.batch_of(parts),
             Rule::epochs => TrainStmt::Epochs(self.need_expr(&mut parts)),
             Rule::steps => TrainStmt::Steps(self.need_expr(&mut parts)),
             Rule::report => TrainStmt::Report(self.report(parts)),

@@ -135,6 +135,8 @@ impl Builder<'_> {
             Rule::state_stmt => stmts.push(Stmt::State(self.var_decls(node))),
             Rule::for_stmt => stmts.push(self.for_stmt(node)),
             Rule::each_stmt => stmts.push(self.each(node)),
+            Rule::batch_hops => self
+                .unsupported(self.span(&node), "batches of the neighbourhoods of nodes (`batch of node neighbours`)"),
             Rule::save_stmt => {
                 let names = Parts::of(node).all(Rule::name);
                 stmts.push(Stmt::Save(self.idents(names)));
