@@ -83,19 +83,24 @@ impl Model {
                 sources: Arc::default(),
             }
         })?;
-        Model::new(&path.display().to_string(), &text, dims, Places::of(path))
+        let options = CheckOptions { dims: dims.to_vec(), ..CheckOptions::default() };
+        Model::new(&path.display().to_string(), &text, &options, Places::of(path))
     }
 
     /// Checks a source text; `name` is shown in diagnostics, and data files are looked for beside it.
     pub fn from_source(name: &str, text: &str) -> Result<Model, Error> {
-        Model::new(name, text, &[], Places::of(Path::new(name)))
+        Model::from_source_with(name, text, &CheckOptions::default())
     }
 
-    fn new(name: &str, text: &str, dims: &[(String, u64)], places: Places) -> Result<Model, Error> {
+    /// Checks a source text with sizes of open dims and the like.
+    pub fn from_source_with(name: &str, text: &str, options: &CheckOptions) -> Result<Model, Error> {
+        Model::new(name, text, options, Places::of(Path::new(name)))
+    }
+
+    fn new(name: &str, text: &str, options: &CheckOptions, places: Places) -> Result<Model, Error> {
         let mut sources = Sources::default();
         let file: FileId = sources.add(name, text);
-        let options = CheckOptions { dims: dims.to_vec() };
-        match check(&mut sources, file, &Library, &options) {
+        match check(&mut sources, file, &Library, options) {
             Ok(checked) => Ok(Model { sources: Arc::new(sources), checked: Rc::new(checked), places }),
             Err(diagnostics) => Err(Error { diagnostics, sources: Arc::new(sources) }),
         }

@@ -1,6 +1,7 @@
 //! Where the states of a rule live: in the unit, or in the loop that calls the rule.
 //! Law: a rule that is called in a loop starts with the loop. Its states are states of the loop that have no name there.
 
+use super::layers::LateNext;
 use super::value::{Leaf, Tensor, Tree};
 use super::{Check, Elab, fail};
 use crate::diag::{Code, Diagnostic, Span};
@@ -39,6 +40,8 @@ pub struct Carrier {
     pub named: Vec<(Tensor, Tensor)>,
     /// The states that rules have in it.
     pub unnamed: Vec<Unnamed>,
+    /// Next values of net states that its steps compute.
+    pub late: Vec<LateNext>,
 }
 
 impl Elab<'_> {

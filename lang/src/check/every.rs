@@ -97,6 +97,7 @@ impl Elab<'_> {
     }
 }
 
-fn name_expr(name: &crate::ast::Ident) -> Expr {
+/// A name as an expression.
+pub(super) fn name_expr(name: &crate::ast::Ident) -> Expr {
     Expr { kind: Box::new(ExprKind::Name { name: name.name.clone(), primed: false }), span: name.span }
 }

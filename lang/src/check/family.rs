@@ -1,12 +1,11 @@
-//! Families: independent instances of a net over a dim (`net f[worker] = mlp(64)`), and blocks repeated over a dim with
-//! parameters of their own (`for l in layer { ... }`).
+//! Families: independent instances of a net over a dim (`net f[worker] = mlp(64)`).
 //! Law: a parameter of a family has the family's axes in front; inside a body each of these axes stands at one member.
 
 use super::value::{Instance, Member, Scope, Tensor, Value};
 use super::{Check, Elab, Mode, fail};
-use crate::ast::{Ident, IndexItem, Stmt};
+use crate::ast::IndexItem;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{At, Axis, DimId, Elem, Op, Size};
+use crate::program::{At, Axis, DimId, Elem, Op};
 use std::rc::Rc;
 
 /// What running a net's body gives.
@@ -154,97 +153,6 @@ impl<'a> Elab<'a> {
         }
         let id = self.term(Op::Read { of: t.id, at, otherwise: None }, ty.elem, axes, span);
         Tensor { id, axes: positions }
-    }
-
-    /// `for l in layer { x' = block(8)(x) }`: unrolled, with one set of parameters that has the dim's axis in front.
-    pub fn layers(&mut self, var: &Ident, dim: DimId, body: &[Stmt], span: Span, scope: &Rc<Scope>) -> Check<()> {
-        let Size::Fixed(n) = self.unit.dims[dim.index()].size else {
-            let name = self.dim_name(dim);
-            let d = Diagnostic::error(
-                Code::G0303,
-                span,
-                format!("a block is repeated over a dim of a known size, and `{name}` is open"),
-            );
-            return fail(d.hint(format!("give it a size: `dim {name} = 4`, or `--dim {name}=4`")));
-        };
-        // The members' parameters come into being together, with the variable as an index.
-        let frame = self.frames.last().cloned().unwrap_or_default();
-        let axis = self.fresh_axis(dim, &[]);
-        let iota = self.iota(axis, span);
-        self.first_look(|elab| {
-            let inner = Scope::inside(scope);
-            inner.set(&var.name, Value::Tensor(iota.clone()));
-            elab.within(&[axis], |elab| elab.layer(&iota, dim, body, &inner, &inner))
-        })?;
-        for k in 0..n {
-            let passed = self.frames.last().map(|f| f.passed.clone());
-            let inner = Scope::inside(scope);
-            inner.set(&var.name, Value::Num(k as f64));
-            let at = self.constant(k as f64, Elem::Int, span);
-            self.layer(&at, dim, body, &inner, scope)?;
-            if let (Some(f), Some(passed)) = (self.frames.last_mut(), passed)
-                && k + 1 < n
-            {
-                f.passed = passed;
-            }
-        }
-        if let Some(f) = self.frames.last_mut() {
-            f.family = frame.family;
-        }
-        Ok(())
-    }
-
-    /// One turn: call sites inside are members of families over the dim.
-    fn layer(&mut self, at: &Tensor, dim: DimId, body: &[Stmt], inner: &Rc<Scope>, outer: &Rc<Scope>) -> Check<()> {
-        if self.frames.is_empty() {
-            self.frames.push(super::Frame::default());
-        }
-        let depth = self.frames.len() - 1;
-        let family = self.frames[depth].family.clone();
-        self.frames[depth].family.push(Member { dim, at: Some(at.clone()) });
-        let done = self.turn_of_loop(body, inner, outer, true);
-        self.frames[depth].family = family;
-        done
-    }
-
-    /// One turn of an unrolled loop: what is primed carries.
-    pub fn turn_of_loop(&mut self, body: &[Stmt], inner: &Rc<Scope>, outer: &Rc<Scope>, same_shape: bool) -> Check<()> {
-        for stmt in body {
-            if let Stmt::Let(l) = stmt
-                && let [t] = l.targets.as_slice()
-                && t.primed
-                && inner.get(&format!("<state {}>", t.name.name)).is_none()
-            {
-                let v = self.let_value(l, inner)?;
-                if same_shape && let Some(now) = inner.get(&t.name.name) {
-                    self.same_dims(&now, &v, &t.name, l.value.span)?;
-                }
-                inner.set(format!("{}'", t.name.name), v.clone());
-                outer.set(&t.name.name, v);
-            } else {
-                self.stmt(stmt, inner)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What a loop over a dim carries has the same dims in each turn.
-    fn same_dims(&self, now: &Value, next: &Value, name: &Ident, span: Span) -> Check<()> {
-        let (Some(a), Some(b)) = (self.sample_tensor(now), self.sample_tensor(next)) else { return Ok(()) };
-        let dims = |t: &Tensor| {
-            let mut dims: Vec<DimId> = t.axes.iter().map(|a| a.dim).collect();
-            dims.sort();
-            dims
-        };
-        if dims(&a) == dims(&b) {
-            return Ok(());
-        }
-        let message = format!("`{}` changes its shape from `{}` to `{}`", name.name, self.shown(&a), self.shown(&b));
-        fail(
-            Diagnostic::error(Code::G0201, span, message).hint(
-                "a loop over a dim keeps shapes; a loop over a list may change them: `for n in [32, 16] { ... }`",
-            ),
-        )
     }
 
     /// Runs something for the parameters that it brings into being, and forgets the rest of what it did.

@@ -25,6 +25,7 @@ mod index;
 mod inputs;
 mod items;
 mod known;
+mod layers;
 mod library;
 mod names;
 mod net;

@@ -9,10 +9,18 @@ use crate::program::{Program, Size, Unit, UnitKind};
 use std::rc::Rc;
 
 /// How to check.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Sizes of open dims, from the command line.
     pub dims: Vec<(String, u64)>,
+    /// Turns up to which a loop over a dim is unrolled.
+    pub unroll: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { dims: Vec::new(), unroll: super::layers::FEW_TURNS }
+    }
 }
 
 /// A checked file, from which train blocks can be elaborated with other arguments.

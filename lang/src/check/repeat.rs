@@ -7,7 +7,7 @@
 
 use super::carry::{Carrier, Unnamed};
 use super::value::{Leaf, Scope, Tensor, Tree, Value};
-use super::{Check, Elab, fail};
+use super::{Check, Elab, Mode, fail};
 use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Axis, Elem, Fun, Implicit, Loop, LoopId, LoopTest, Op, Red, TermId};
@@ -19,6 +19,7 @@ const MOST_STEPS: u64 = 1000;
 const ROUNDS: usize = 8;
 
 /// A state of a loop while its shape is being found.
+#[derive(Clone)]
 pub(super) struct Carried {
     pub(super) name: Ident,
     /// Its first value.
@@ -33,6 +34,8 @@ pub(super) struct Repeat<'e> {
     pub(super) axis: Axis,
     pub(super) span: Span,
     pub(super) states: Vec<Carried>,
+    /// Has each step a member of its own of the families called in it?
+    pub(super) layers: bool,
 }
 
 impl Elab<'_> {
@@ -49,7 +52,6 @@ impl Elab<'_> {
             }
             _ => self.number_dim(MOST_STEPS),
         };
-        let axis = self.fresh_axis(dim, &[]);
         let mut states = Vec::new();
         for (name, first) in &ast.from {
             let value = self.eval(first, scope)?;
@@ -61,10 +63,15 @@ impl Elab<'_> {
                     .hint("give it a state: `scan t in time from h = 0 { h' = ... }`"),
             );
         }
-        let id = LoopId::new(self.unit.loops.len());
-        let nothing = Loop { axis, fixed: None, first: vec![], next: vec![], go_on: None };
-        self.unit.loops.push(nothing);
-        let mut repeat = Repeat { ast, id, axis, span, states };
+        let axis = self.fresh_axis(dim, &[]);
+        self.repeat_along(Repeat { ast, id: LoopId::new(0), axis, span, states, layers: false }, scope)
+    }
+
+    /// The loop along its axis; its number is given here.
+    pub(super) fn repeat_along(&mut self, mut repeat: Repeat<'_>, scope: &Rc<Scope>) -> Check<Value> {
+        let axis = repeat.axis;
+        repeat.id = LoopId::new(self.unit.loops.len());
+        self.unit.loops.push(Loop { axis, fixed: None, first: vec![], next: vec![], go_on: None });
         self.within(&[axis], |elab| elab.repeated(&mut repeat, scope))
     }
 
@@ -75,8 +82,8 @@ impl Elab<'_> {
         self.find_shapes(repeat, scope);
         let start = self.start_scope(repeat, scope)?;
         let inner = Scope::inside(&start);
-        let body = repeat.ast.body.iter().try_for_each(|stmt| self.loop_stmt(stmt, repeat, &inner));
-        let carried = self.carriers.pop().expect("entered with the states").unnamed;
+        let body = self.loop_body(repeat, |elab, stmt| elab.loop_stmt(stmt, repeat, &inner));
+        let Carrier { unnamed, late, .. } = self.carriers.pop().expect("entered with the states");
         body?;
         let (mut first, mut next) = (Vec::new(), Vec::new());
         for state in &repeat.states {
@@ -93,13 +100,14 @@ impl Elab<'_> {
                 next.push(b);
             }
         }
-        for state in carried {
+        for state in unnamed {
             first.push(state.first);
             next.push(self.next_unnamed(&state, repeat.axis)?);
         }
         let go_on = self.loop_condition(repeat, &start, &inner, &mut next)?;
         let fixed = self.implicit(repeat.ast)?;
         self.unit.loops[repeat.id.index()] = Loop { axis: repeat.axis, fixed, first, next, go_on };
+        self.late_nexts(repeat, late)?;
         self.loop_value(repeat, &inner)
     }
 
@@ -147,18 +155,33 @@ impl Elab<'_> {
             })?;
             start.set(&state.name.name, now);
         }
-        self.carriers.push(Carrier { id: repeat.id, axis: repeat.axis, named, unnamed: Vec::new() });
+        self.carriers.push(Carrier { id: repeat.id, axis: repeat.axis, named, unnamed: vec![], late: vec![] });
         Ok(start)
+    }
+
+    /// Does something with each statement of the body.
+    fn loop_body(&mut self, repeat: &Repeat<'_>, mut f: impl FnMut(&mut Self, &Stmt) -> Check<()>) -> Check<()> {
+        let around = repeat.layers.then(|| {
+            let at = self.iota(repeat.axis, repeat.span);
+            self.enter_member(repeat.axis.dim, &at)
+        });
+        let done = repeat.ast.body.iter().try_for_each(|stmt| f(self, stmt));
+        if let Some(around) = around {
+            self.leave_member(around);
+        }
+        done
     }
 
     /// A statement of the body: next values of states, or anything else.
     fn loop_stmt(&mut self, stmt: &Stmt, repeat: &Repeat<'_>, inner: &Rc<Scope>) -> Check<()> {
         let Stmt::Let(l) = stmt else { return self.stmt(stmt, inner) };
-        if !l.targets.iter().any(|t| t.primed) {
+        let carried = |name: &str| repeat.states.iter().any(|s| s.name.name == name);
+        let own = |name: &str| repeat.layers && !carried(name) && inner.get(&format!("<state {name}>")).is_some();
+        if !l.targets.iter().any(|t| t.primed) || l.targets.iter().any(|t| own(&t.name.name)) {
             return self.stmt(stmt, inner);
         }
         for t in &l.targets {
-            if !t.primed || !repeat.states.iter().any(|s| s.name.name == t.name.name) {
+            if !t.primed || !carried(&t.name.name) {
                 let message = format!("`{}` is no state of this loop, so it has no next value", t.name.name);
                 let names: Vec<&str> = repeat.states.iter().map(|s| s.name.name.as_str()).collect();
                 let d = Diagnostic::error(Code::G0107, t.name.span, message);
@@ -177,6 +200,12 @@ impl Elab<'_> {
             return fail(Diagnostic::error(Code::G0305, l.span, message));
         }
         for (t, v) in l.targets.iter().zip(parts) {
+            let first = repeat.states.iter().find(|s| s.name.name == t.name.name).map(|s| &s.first);
+            if repeat.layers
+                && let Some(first @ Value::Tensor(_)) = first
+            {
+                self.same_dims(first, &v, &t.name, l.value.span)?;
+            }
             inner.set(format!("{}'", t.name.name), v);
         }
         Ok(())
@@ -188,11 +217,16 @@ impl Elab<'_> {
             let Ok(start) = self.start_scope(repeat, scope) else { return };
             let inner = Scope::inside(&start);
             let lenient = std::mem::replace(&mut self.lenient, true);
-            for stmt in &repeat.ast.body {
-                self.on_trial(|elab| elab.loop_stmt(stmt, repeat, &inner));
-            }
+            let mode = Mode { advance: false, ..self.mode.clone() };
+            let tried = self.in_mode(mode, |elab| {
+                elab.loop_body(repeat, |elab, stmt| {
+                    elab.on_trial(|elab| elab.loop_stmt(stmt, repeat, &inner));
+                    Ok(())
+                })
+            });
             self.carriers.pop();
             self.lenient = lenient;
+            tried.expect("trials do not fail");
             let mut grown = false;
             for state in &mut repeat.states {
                 if let Some(next) = inner.get(&format!("{}'", state.name.name))

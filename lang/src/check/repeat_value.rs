@@ -72,12 +72,12 @@ impl Elab<'_> {
     }
 
     /// Does a term depend on a state of the loop?
-    fn in_loop(&self, id: LoopId, of: TermId) -> bool {
+    pub(super) fn in_loop(&self, id: LoopId, of: TermId) -> bool {
         let states = self.unit.loops[id.index()].first.len() as u32;
         (0..states).any(|k| self.depends(of, self.state_term(id, k)))
     }
 
-    fn loop_out(&mut self, repeat: &Repeat<'_>, part: LoopPart, elem: Elem, axes: Vec<Axis>) -> TermId {
+    pub(super) fn loop_out(&mut self, repeat: &Repeat<'_>, part: LoopPart, elem: Elem, axes: Vec<Axis>) -> TermId {
         let l = &self.unit.loops[repeat.id.index()];
         let mut needs: Vec<TermId> = l.first.iter().chain(&l.next).copied().collect();
         needs.extend(l.go_on.map(|g| g.1));

@@ -1,5 +1,6 @@
 //! What a net or train block keeps: parameters, states and constants, with their first values.
 
+use super::layers::LateNext;
 use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Ident, Init, Let, Target, VarDecl};
@@ -397,17 +398,30 @@ impl Elab<'_> {
 
     /// Keeps the next value of a state, where it advances; gives it in the state's shape.
     fn next_value(&mut self, id: StateId, t: &Tensor, span: Span) -> Check<Tensor> {
-        let ty = self.unit.states[id.index()].ty.clone();
         let members = self.members();
         let now = self.own_state(id, span);
         let own = self.spread_like_axes(t, &now, span)?;
         if !self.mode.advance || self.mode.first || !self.advanced.insert((id, format!("{members:?}"))) {
             return Ok(own);
         }
+        let members = members.into_iter().map(|m| m.1).collect();
+        let late = LateNext { state: id, next: own.clone(), members, span };
+        match self.carriers.last_mut() {
+            // What the loop computes is known behind it.
+            Some(carrier) => carrier.late.push(late),
+            None => self.advance_members(late)?,
+        }
+        Ok(own)
+    }
+
+    /// The next value of a whole state from that of the members at work.
+    pub(super) fn advance_members(&mut self, late: LateNext) -> Check<()> {
+        let LateNext { state: id, next: own, members, span } = late;
+        let ty = self.unit.states[id.index()].ty.clone();
         let mut here: Option<Tensor> = None;
         let mut names: Vec<(Axis, Axis)> = Vec::new();
         let (front, back) = ty.axes.split_at(members.len());
-        for (axis, (_, at)) in front.iter().zip(&members) {
+        for (axis, at) in front.iter().zip(&members) {
             match self.unit.terms[at.id.index()].op {
                 Op::Iota(a) => names.push((a, *axis)),
                 _ if !self.ty(at.id).axes.is_empty() => {
@@ -441,7 +455,7 @@ impl Elab<'_> {
             return fail(d.hint("call the net on the whole batch, or freeze it: `f.frozen(x[n])`"));
         }
         self.next_states.insert(id, next);
-        Ok(own)
+        Ok(())
     }
 
     /// Aligned with and repeated over exactly these axes.
