@@ -197,6 +197,7 @@ impl Model {
             Some(drawn) => data::synthetic(declared, drawn, &Options { double, ..options.clone() }),
             None => data::load(declared, &program.dims, &self.places, &mut sizes, double),
         };
+        let set = set.and_then(|s| data::have_twins(declared, unit, &s).map(|()| s));
         set.map(|s| (Some(Arc::new(s)), sizes)).map_err(|d| self.error(d))
     }
 

@@ -377,3 +377,38 @@ task t() {
         assert!(x.abs() <= 1e-12, "{name} is {x}");
     }
 }
+
+#[test]
+fn twins_lead_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Two edges from 0 to 1, one back, a loop, and a pair of another type.
+    std::fs::write(folder.path().join("edges.csv"), "0,1,0\n1,0,0\n2,2,1\n0,2,1\n2,0,1\n").expect("written");
+    let data = "dim node = 3, kind = 2
+data toy from \"edges.csv\" {
+  edges link: node -> node by kind = columns 0..3
+  edges more = link + reverse(link)
+}
+";
+    let task = "task t() {
+  report at = sum[e: link](10^e * link.twin[e])
+  report back = count[e: more](more.src[e.twin] == e.dst and more.dst[e.twin] == e.src and more.type[e.twin] == e.type)
+  report all = count[e: more](more.twin[e.twin] == e)
+}
+";
+    let found = run(&format!("{data}{task}"), folder.path());
+    let value = |name: &str| found.iter().find(|r| r.0 == name).expect("reported").1;
+    assert_eq!(value("at"), 1.0 + 200.0 + 4000.0 + 30_000.0);
+    assert_eq!((value("back"), value("all")), (10.0, 10.0));
+
+    std::fs::write(folder.path().join("edges.csv"), "0,1,0\n1,0,0\n0,1,0\n1,0,1\n").expect("written");
+    let model = Model::from_source("graph.gnt", &format!("{data}{task}")).expect("accepted");
+    let model = model.data_folder(folder.path());
+    let unit = model.unit(Some("t"), &[]).expect("there is one");
+    let said = match model.session(unit, &Options { threads: 1, ..Options::default() }) {
+        Ok(_) => panic!("it is accepted"),
+        Err(e) => e.to_string(),
+    };
+    for part in ["G0503", "2 of the edges `link` have no twin", "edge 2 goes from 0 to 1", "link + reverse(link)"] {
+        assert!(said.contains(part), "{part} is missing:\n{said}");
+    }
+}

@@ -102,3 +102,8 @@ fn domains() {
 fn derivatives() {
     run_file("derivatives.gnt");
 }
+
+#[test]
+fn edges() {
+    run_file("edges.gnt");
+}

@@ -291,6 +291,7 @@ impl Display for Stmt {
             Stmt::State(decls) => write!(f, "state {}", List(decls)),
             Stmt::Const(decl) => write!(f, "const {decl}"),
             Stmt::Save(names) => write!(f, "save {}", List(names)),
+            Stmt::Edges(decl) => write!(f, "{decl}"),
             Stmt::Keep(equation) => write!(f, "keep {equation}"),
             Stmt::Sample { name, dist, like, .. } => write!(f, "{name} ~ {dist}{}", Opt(" like ", like, "")),
             Stmt::Each { .. } | Stmt::For { .. } => {
@@ -397,6 +398,9 @@ impl Display for Arg {
 impl Display for EdgesDecl {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         write!(f, "edges {}", self.name)?;
+        if let Some((u, v)) = &self.arrow {
+            write!(f, "[{u} -> {v}]")?;
+        }
         if let Some((src, dst)) = &self.ends {
             write!(f, ": {src} -> {dst}{}", Opt(" by ", &self.by, ""))?;
         }

@@ -28,7 +28,7 @@ variants! {
     EXPRESSIONS: ast::ExprKind {
         Number Name Unary Binary Call Bracket Field At With Tuple Record Stack If Else Lambda Block Pipe FileRef Loop Argmin
     } without { Text Columns Column EdgesInto }
-    STATEMENTS: ast::Stmt { Let Param State Save Keep Const Sample Each For } without {}
+    STATEMENTS: ast::Stmt { Let Param State Save Keep Const Sample Each For Edges } without {}
     LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch BatchOf Epochs Plot }
     INDICES: ast::IndexItem { Expr Bind Rest Range Fiber } without {}
     FIRST_VALUES: ast::Init { Value Draw } without {}

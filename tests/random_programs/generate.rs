@@ -66,6 +66,8 @@ pub struct EdgeInfo {
     pub name: String,
     pub dim: Dim,
     pub node: Dim,
+    /// Have they types?
+    pub typed: bool,
 }
 
 /// A growing program.
@@ -263,6 +265,9 @@ impl Gen {
         self.draws();
         for _ in 0..self.below(3) {
             moved.push(self.declare_net());
+        }
+        if !files.is_empty() && self.chance(2) {
+            self.computed_edges();
         }
         let setup = std::mem::take(&mut self.out);
         let statements = if large { 2 } else { 2 + self.below(5) };

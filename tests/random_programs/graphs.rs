@@ -42,11 +42,35 @@ impl Gen {
     fn add_edges(&mut self, name: &str, node: Dim, kind: Dim, size: usize) {
         self.dims.push(DimInfo { name: name.into(), size, open: true });
         let dim = self.dims.len() - 1;
-        self.edges.push(EdgeInfo { name: name.into(), dim, node });
+        self.edges.push(EdgeInfo { name: name.into(), dim, node, typed: true });
         for end in ["src", "dst"] {
             self.see(&format!("{name}.{end}"), &[dim], Elem::Index(node));
         }
         self.see(&format!("{name}.type"), &[dim], Elem::Index(kind));
+    }
+
+    /// Edges chosen by scores that are all different, perhaps turned round or joined.
+    pub fn computed_edges(&mut self) {
+        let node = self.edges[0].node;
+        let n = self.size(node);
+        let k = 1 + self.below(n);
+        let guard = self.one(&["", " | u != v"]);
+        let (a, b) = (self.positive(), self.positive());
+        self.line(format!("edges best[u: node -> v: node] = top[{k}{guard}](sin(7*u + {a}*v) + {b}*u)"));
+        let (name, count) = match self.below(3) {
+            0 => ("best", n * k),
+            1 => {
+                self.line("edges other = reverse(best)");
+                ("other", n * k)
+            }
+            _ => {
+                self.line("edges other = best + loops(node)");
+                ("other", n * k + n)
+            }
+        };
+        self.dims.push(DimInfo { name: name.into(), size: count, open: true });
+        let dim = self.dims.len() - 1;
+        self.edges.push(EdgeInfo { name: name.into(), dim, node, typed: false });
     }
 
     /// A reduction over the edges of a node, or along an index array.
@@ -92,9 +116,10 @@ impl Gen {
         let x = self.tamed(x);
         let (arrow, name) = (self.one(&["->", "<-"]), edge.name);
         let n = self.size(edge.dim) as f64;
+        let kind = if edge.typed { "type" } else { "dst" };
         let text = match self.below(4) {
             0 => format!(
-                "sum[{e}: {name} {arrow} {}](softmax[{e}: {name} {arrow} {}]({} + 0.1*{e}.type)*cos({e}.src))",
+                "sum[{e}: {name} {arrow} {}](softmax[{e}: {name} {arrow} {}]({} + 0.1*{e}.{kind})*cos({e}.src))",
                 at.0, at.0, x.text
             ),
             _ => format!("{red}[{e}: {name} {arrow} {}]({})", at.0, x.text),
@@ -178,7 +203,8 @@ impl Gen {
             "outputs()",
         ];
         let rule = by[(seed / 8) as usize % by.len()];
-        let net = self.one(&["noisy", "mlp(3, 2, tanh)", "linear(2)"]);
+        self.head.push("dim storey = 3\nnet tower(x: real[.., n]) -> real[.., 2] {\n  for l in storey {\n    state seen: real = 0\n    seen' = seen + mean(x)\n    x' = x + tanh(linear(n)(x))/(l + 2)\n  }\n  linear(2)(x)\n}".into());
+        let net = self.one(&["noisy", "mlp(3, 2, tanh)", "linear(2)", "tower"]);
         let loss = if rule == "entries()" {
             "[mean((y - x[.., 0..1])^2), mean(sin(y)^2)]"
         } else {

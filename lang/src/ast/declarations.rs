@@ -53,6 +53,8 @@ pub struct EdgesDecl {
     pub name: Ident,
     /// The dims of sources and targets; `None`: those of what it is made from.
     pub ends: Option<(Expr, Expr)>,
+    /// `near[u -> v]`: index variables of source and target, for edges chosen by scores.
+    pub arrow: Option<(IndexItem, IndexItem)>,
     /// `by relation`: the dim of the edges' types.
     pub by: Option<Expr>,
     /// Where it comes from: a file, columns, a tuple of columns, or other edges.

@@ -103,6 +103,8 @@ pub enum Stmt {
         /// The whole loop.
         span: Span,
     },
+    /// `edges near[u -> v] = top[5](score[u, v])`: edges that the program computes.
+    Edges(Box<EdgesDecl>),
 }
 
 /// An expression.

@@ -58,6 +58,7 @@ pub fn defined(stmt: &Stmt) -> (Vec<String>, Span) {
         Stmt::State(ds) => (ds.iter().map(|d| d.name.name.clone()).collect(), ds[0].name.span),
         Stmt::Sample { name, span, .. } => (vec![name.name.clone()], *span),
         Stmt::Each { span, .. } => (vec![], *span),
+        Stmt::Edges(d) => (vec![d.name.name.clone()], d.name.span),
         Stmt::For { var, span, .. } => (vec![var.name.clone()], *span),
     }
 }

@@ -27,6 +27,7 @@ impl EdgeSet {
             End::Src => Some(self.src),
             End::Dst => Some(self.dst),
             End::Type => self.by,
+            End::Twin => (self.src == self.dst).then_some(self.dim),
         }
     }
 }
@@ -37,6 +38,7 @@ pub fn end_named(name: &str) -> Option<End> {
         "src" => Some(End::Src),
         "dst" => Some(End::Dst),
         "type" => Some(End::Type),
+        "twin" => Some(End::Twin),
         _ => None,
     }
 }
@@ -101,6 +103,9 @@ impl Items {
             }
         };
         match (&decl.ends, &decl.value) {
+            (_, Some(value)) if decl.arrow.is_some() || super::made::top_of(value).is_some() => {
+                fail(no_edge_expr(value))
+            }
             (Some((src, dst)), _) => Ok((dim(src)?, dim(dst)?, decl.by.as_ref().map(dim).transpose()?)),
             (None, Some(value)) => self.made_from(value),
             (None, None) => unreachable!("the grammar demands ends or a value"),
@@ -214,7 +219,7 @@ impl Items {
         }
         let span = decl.name.span;
         sets.push(Edges { name: name.clone(), dim: set.dim, src: set.src, dst: set.dst, by: set.by, value, span });
-        for (end, word) in [(End::Src, "src"), (End::Dst, "dst"), (End::Type, "type")] {
+        for (end, word) in [(End::Src, "src"), (End::Dst, "dst"), (End::Type, "type"), (End::Twin, "twin")] {
             if let Some(dim) = set.end(end) {
                 let value = FieldExpr::End(sets.len() - 1, end);
                 let name = format!("{name}.{word}");
@@ -276,6 +281,12 @@ impl Items {
                             format!("the edges `{}` have no types", decl.name.name),
                         )
                         .hint("declare what they are of: `edges fact: node -> node by relation`"),
+                    );
+                }
+                Some(End::Twin) => {
+                    let message = "the twin of an edge is found, not read";
+                    return fail(
+                        Diagnostic::error(Code::G0301, column.span, message).hint("a column that is not read is `_`"),
                     );
                 }
                 None if column.name != "_" => {
@@ -365,6 +376,10 @@ fn available(e: &Expr, sets: &[Edges]) -> bool {
 }
 
 fn no_edge_expr(e: &Expr) -> Diagnostic {
+    if super::made::top_of(e).is_some() {
+        let d = Diagnostic::error(Code::G0301, e.span, "edges chosen by scores have a place in a body");
+        return d.hint("write it in the net, function, task or train block that knows the scores: `edges near[u -> v] = top[5](score[u, v])`");
+    }
     Diagnostic::error(Code::G0301, e.span, "edges are read in a data block, or made from other edges")
         .hint("`file \"edges.npy\"` in a data block; `reverse(cite)`, `cite + reverse(cite)`, `cite + loops(node)`, `cite where w > 0`")
 }

@@ -150,6 +150,7 @@ impl Elab<'_> {
             Stmt::Keep(l) => self.keep_stmt(l, scope),
             // Read where the function's backward block is.
             Stmt::Save(_) => Ok(()),
+            Stmt::Edges(decl) => self.edges_stmt(decl, scope),
             Stmt::Each { span, .. } => fail(
                 Diagnostic::error(Code::G0406, *span, "`each` belongs into a rule")
                     .hint("it walks over the tensors of the tree that the rule trains"),

@@ -21,7 +21,7 @@ pub struct Along {
 
 impl Elab<'_> {
     /// The dim that `e.src`, `e.dst` or `e.type` in an expression give the variable `e`, if only one set can be meant.
-    pub fn edge_guess(&self, var: &str, body: &Expr) -> Option<DimId> {
+    pub fn edge_guess(&self, var: &str, body: &Expr, scope: &Rc<Scope>) -> Option<DimId> {
         if let Some(set) = self.items.edge_set(var) {
             return Some(set.dim);
         }
@@ -42,19 +42,28 @@ impl Elab<'_> {
         if !uses(body, var, &mut typed) {
             return None;
         }
-        match &self.sets_in_sight().into_iter().filter(|s| !typed || s.by.is_some()).collect::<Vec<_>>()[..] {
+        match &self.sets_in_sight(scope).into_iter().filter(|s| !typed || s.by.is_some()).collect::<Vec<_>>()[..] {
             [one] => Some(one.dim),
             _ => None,
         }
     }
 
     /// An index array of a set of edges, whole.
-    fn edge_array(&mut self, set: &EdgeSet, end: End, span: Span) -> Check<Tensor> {
+    pub(super) fn edge_array(&mut self, set: &EdgeSet, end: End, span: Span) -> Check<Tensor> {
         let array = self.edge_input(set, end, span)?;
         Ok(self.clear_of_active(&array, span))
     }
 
     fn edge_input(&mut self, set: &EdgeSet, end: End, span: Span) -> Check<Tensor> {
+        if end == End::Twin && set.src != set.dst {
+            let (a, b) = (self.dim_name(set.src), self.dim_name(set.dst));
+            let message = format!("the edges `{}` go from `{a}` to `{b}`, so none leads back", set.name);
+            let d = Diagnostic::error(Code::G0105, span, message).label(set.span, "declared here");
+            return fail(d.hint("an edge has a twin where sources and targets are of one dim"));
+        }
+        if end == End::Twin && self.made_over(set.dim).is_some() {
+            return self.later(span, "the twins of computed edges");
+        }
         let Some(_) = set.end(end) else {
             return fail(
                 Diagnostic::error(Code::G0105, span, format!("the edges `{}` have no types", set.name))
@@ -62,6 +71,9 @@ impl Elab<'_> {
                     .hint(format!("declare what they are of: `edges {} ... by relation`", set.name)),
             );
         };
+        if let Some(made) = self.made_end(set.dim, end) {
+            return Ok(made);
+        }
         let name = format!("{}.{}", set.name, word(end));
         let place = |k: &usize| self.items.fields[*k].iter().position(|f| f.name == name);
         let found = match self.data {
@@ -425,5 +437,6 @@ pub fn word(end: End) -> &'static str {
         End::Src => "src",
         End::Dst => "dst",
         End::Type => "type",
+        End::Twin => "twin",
     }
 }

@@ -130,7 +130,7 @@ impl Items {
                     self.claim(&d.name, library, faults);
                     for stmt in &d.body {
                         if let DataStmt::Edges(e) = stmt
-                            && e.ends.is_some()
+                            && (e.ends.is_some() || self.derived_here(e))
                         {
                             self.edge_dim(e, library, faults);
                         }
@@ -254,6 +254,13 @@ impl Items {
         }
         self.places.insert(d.name.name.clone(), d.name.span);
         self.dims.push(Dim { name: d.name.name.clone(), size, span: Some(d.name.span) });
+    }
+
+    /// Does a data block make the set from others, and is this its only declaration so far?
+    fn derived_here(&self, e: &EdgesDecl) -> bool {
+        use ast::ExprKind::{Binary, Call, Name};
+        let made = e.value.as_ref().is_some_and(|v| matches!(&*v.kind, Binary(..) | Call(..) | Name { .. }));
+        made && self.dim_named(&e.name.name).is_none()
     }
 
     /// The dim of a set of edges, whose size the data give.

@@ -27,6 +27,7 @@ mod items;
 mod known;
 mod layers;
 mod library;
+mod made;
 mod names;
 mod net;
 mod objective;
@@ -183,6 +184,8 @@ struct Elab<'a> {
     data: Option<usize>,
     /// Shapes of a loop's states are being found: operands may still lack dims.
     lenient: bool,
+    /// Sets of edges that the program computed.
+    made: Vec<made::Made>,
     /// Fields of loops' results.
     loop_fields: BTreeMap<(TermId, bool), Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.

@@ -131,6 +131,7 @@ impl Names<'_> {
             Stmt::Param(d) | Stmt::Const(d) => self.know(&d.name),
             Stmt::State(ds) => ds.iter().for_each(|d| self.know(&d.name)),
             Stmt::Sample { name, .. } => self.know(name),
+            Stmt::Edges(d) => self.know(&d.name),
             Stmt::Each { .. } | Stmt::For { .. } | Stmt::Keep(_) | Stmt::Save(_) => {}
         }
     }
@@ -144,6 +145,13 @@ impl Names<'_> {
                 n.expr(&l.value);
             }),
             Stmt::Save(_) => {}
+            Stmt::Edges(d) => self.scoped(|n| {
+                d.arrow.iter().flat_map(|(u, v)| [u, v]).for_each(|i| n.binder(i));
+                // What edges are made from is looked at where their names are known.
+                if d.arrow.is_some() {
+                    d.value.iter().for_each(|e| n.expr(e));
+                }
+            }),
             Stmt::Param(d) | Stmt::Const(d) => self.variable(d),
             Stmt::State(ds) => ds.iter().for_each(|d| self.variable(d)),
             Stmt::Sample { .. } => {}

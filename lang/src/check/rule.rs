@@ -224,7 +224,7 @@ impl Elab<'_> {
                 Diagnostic::error(Code::G0406, l.span, "`keep` belongs to a parameter, where it is declared")
                     .hint("a rule gives its next value: `w' = ...`"),
             ),
-            Stmt::For { .. } | Stmt::Save(_) => self.stmt(stmt, scope),
+            Stmt::For { .. } | Stmt::Save(_) | Stmt::Edges(_) => self.stmt(stmt, scope),
         }
     }
 

@@ -108,7 +108,8 @@ impl Elab<'_> {
         self.joined(&tensors, place, dim, &sizes, span)
     }
 
-    fn size_of(&self, dim: DimId) -> SizeExpr {
+    /// The size of a dim as an expression.
+    pub(super) fn size_of(&self, dim: DimId) -> SizeExpr {
         match self.unit.dims[dim.index()].size {
             Size::Fixed(n) => SizeExpr::Const(n as i64),
             _ => SizeExpr::Dim(dim),

@@ -86,6 +86,7 @@ impl<'a> Elab<'a> {
             library: Rc::new(Scope::default()),
             sites: BTreeMap::new(),
             lenient: false,
+            made: Vec::new(),
             loop_fields: BTreeMap::new(),
             points: 0,
             first_params: vec![],

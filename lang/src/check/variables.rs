@@ -61,7 +61,7 @@ impl Elab<'_> {
         for (name, dim, span) in wanted {
             let dim = dim
                 .or_else(|| found.get(&name).copied())
-                .or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body)))
+                .or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body, scope)))
                 .or_else(|| if let Some(Value::Dim(d)) = scope.get(&name) { Some(d) } else { None });
             let Some(dim) = dim else {
                 return fail(

@@ -95,11 +95,16 @@ impl Builder<'_> {
         }
     }
 
-    fn edges(&mut self, node: Node) -> EdgesDecl {
+    pub(super) fn edges(&mut self, node: Node) -> EdgesDecl {
         let span = self.span(&node);
         let mut parts = Parts::of(node);
         let name = self.ident(&parts.need(Rule::name));
         let (mut ends, mut by, mut value, mut columns, mut condition) = (None, None, None, Vec::new(), None);
+        let arrow = parts.take(Rule::edges_arrow).map(|node| {
+            let [u, v] = <[Node; 2]>::try_from(Parts::of(node).all(Rule::arrow_end))
+                .unwrap_or_else(|_| unreachable!("an arrow has two ends"));
+            (self.arrow_end(u), self.arrow_end(v))
+        });
         if let Some(node) = parts.take(Rule::edges_ends) {
             let mut written = Parts::of(node).all(Rule::ops).into_iter().map(|n| self.expr(n));
             ends = written.next().zip(written.next());
@@ -107,14 +112,25 @@ impl Builder<'_> {
         }
         if let Some(node) = parts.take(Rule::edges_from) {
             let mut from = Parts::of(node);
-            if let Some(later) = from.take(Rule::edges_top).or_else(|| from.take(Rule::sample_of)) {
-                self.unsupported(self.span(&later), "a set of edges that the program computes (`top`, `sample`)");
+            if let Some(later) = from.take(Rule::sample_of) {
+                self.unsupported(self.span(&later), "sampling neighbours (`sample k of`)");
             }
             columns = from.take(Rule::edges_as).map_or(vec![], |n| self.idents(Parts::of(n).all(Rule::name)));
             condition = from.take(Rule::edges_where).map(|n| self.need_expr(&mut Parts::of(n)));
             value = from.take(Rule::ops).map(|n| self.expr(n));
         }
-        EdgesDecl { name, ends, by, value, columns, condition, span }
+        EdgesDecl { name, ends, arrow, by, value, columns, condition, span }
+    }
+
+    /// `u` or `u: node` of `edges near[u -> v]`.
+    fn arrow_end(&mut self, node: Node) -> IndexItem {
+        let mut names = self.idents(Parts::of(node).all(Rule::name)).into_iter();
+        let var = names.next().expect("an end has a name");
+        let named = |n: Ident| Expr { span: n.span, kind: Box::new(ExprKind::Name { name: n.name, primed: false }) };
+        match names.next() {
+            None => IndexItem::Expr(named(var)),
+            dim => IndexItem::Bind { var, dim: dim.map(named), value: None },
+        }
     }
 
     fn split_part(&mut self, node: Node) -> DataStmt {

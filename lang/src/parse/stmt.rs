@@ -135,6 +135,7 @@ impl Builder<'_> {
             Rule::state_stmt => stmts.push(Stmt::State(self.var_decls(node))),
             Rule::for_stmt => stmts.push(self.for_stmt(node)),
             Rule::each_stmt => stmts.push(self.each(node)),
+            Rule::edges_decl => stmts.push(Stmt::Edges(Box::new(self.edges(node)))),
             Rule::batch_hops => self
                 .unsupported(self.span(&node), "batches of the neighbourhoods of nodes (`batch of node neighbours`)"),
             Rule::save_stmt => {

@@ -281,6 +281,8 @@ pub enum End {
     Dst,
     /// Of which type it is.
     Type,
+    /// The edge that leads back, of the same type.
+    Twin,
 }
 
 /// Where edges come from; they are found when the data are loaded.

@@ -4,9 +4,10 @@
 use super::field::eval;
 use super::source::{Fault, Folder};
 use super::whole::{Raw, raw};
-use super::{Sizes, field};
+use super::{Dataset, Sizes, Values, field};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{Data, Dim, DimId, EdgeExpr, Edges, Elem, End, Field, FieldExpr};
+use gannet_lang::program::{Data, Dim, DimId, EdgeExpr, Edges, Elem, End, Field, FieldExpr, Unit};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The index arrays of a set.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub struct List {
     src: Vec<i32>,
     dst: Vec<i32>,
     types: Option<Vec<i32>>,
+    /// Of each edge the one that leads back; -1 where there is none.
+    twins: Vec<i32>,
 }
 
 impl List {
@@ -28,19 +31,59 @@ impl List {
             End::Src => &self.src,
             End::Dst => &self.dst,
             End::Type => self.types.as_deref().unwrap_or_default(),
+            End::Twin => &self.twins,
         }
+    }
+
+    /// Finds the twins: the first of several edges from u to v belongs to the first from v to u, and so on.
+    fn with_twins(mut self) -> List {
+        let of = |k: usize| self.types.as_ref().map_or(0, |t| t[k]);
+        let mut waiting: BTreeMap<(i32, i32, i32), VecDeque<i32>> = BTreeMap::new();
+        for k in 0..self.len() {
+            waiting.entry((self.src[k], self.dst[k], of(k))).or_default().push_back(k as i32);
+        }
+        let mut back = |k: usize| waiting.get_mut(&(self.dst[k], self.src[k], of(k))).and_then(VecDeque::pop_front);
+        self.twins = (0..self.src.len()).map(|k| back(k).unwrap_or(-1)).collect();
+        self
     }
 
     fn of(mut arrays: Vec<Vec<i32>>) -> List {
         let types = (arrays.len() > 2).then(|| arrays.remove(2));
         let dst = arrays.remove(1);
-        List { src: arrays.remove(0), dst, types }
+        List { src: arrays.remove(0), dst, types, ..List::default() }
     }
 
     fn kept(&self, keep: &[bool]) -> List {
         let only = |v: &[i32]| v.iter().zip(keep).filter(|(_, k)| **k).map(|(x, _)| *x).collect();
-        List { src: only(&self.src), dst: only(&self.dst), types: self.types.as_deref().map(only) }
+        List { src: only(&self.src), dst: only(&self.dst), types: self.types.as_deref().map(only), ..List::default() }
     }
+}
+
+/// Where a unit reads the twins of edges, does each edge have one?
+///
+/// # Errors
+/// Edges that no edge leads back from, with the first one.
+pub fn have_twins(data: &Data, unit: &Unit, set: &Dataset) -> Result<(), Diagnostic> {
+    for field in unit.inputs.iter().filter_map(|i| i.field) {
+        let FieldExpr::End(k, End::Twin) = data.fields[field].value else { continue };
+        let Values::I32(twins) = &set.columns[field].values else { continue };
+        let missing = twins.iter().filter(|t| **t < 0).count();
+        let Some(first) = twins.iter().position(|t| *t < 0) else { continue };
+        let edges = &data.edges[k];
+        let end = |end: End| {
+            let of = data.fields.iter().position(|f| matches!(f.value, FieldExpr::End(s, e) if s == k && e == end));
+            match of.map(|f| &set.columns[f].values) {
+                Some(Values::I32(values)) => values[first],
+                _ => -1,
+            }
+        };
+        let (src, dst) = (end(End::Src), end(End::Dst));
+        let message =
+            format!("{missing} of the edges `{}` have no twin; edge {first} goes from {src} to {dst}", edges.name);
+        return Err(Diagnostic::error(Code::G0503, edges.span, message)
+            .hint(format!("join them with their reverse: `edges both = {0} + reverse({0})`", edges.name)));
+    }
+    Ok(())
 }
 
 /// What sets are made from.
@@ -68,7 +111,7 @@ impl Maker<'_> {
                 }
                 _ => self.sizes.set(set.dim, list.len() as u64),
             }
-            lists.push(list);
+            lists.push(if set.src == set.dst { list.with_twins() } else { list });
         }
         Ok(lists)
     }
@@ -80,7 +123,7 @@ impl Maker<'_> {
             EdgeExpr::Set(k) => Ok(lists[*k].clone()),
             EdgeExpr::Reverse(e) => {
                 let list = self.make(e, set, lists)?;
-                Ok(List { src: list.dst, dst: list.src, types: list.types })
+                Ok(List { src: list.dst, dst: list.src, types: list.types, ..List::default() })
             }
             EdgeExpr::Join(parts) => {
                 let mut all = List::default();
@@ -98,7 +141,7 @@ impl Maker<'_> {
             }
             EdgeExpr::Loops(dim) => {
                 let n = self.size(*dim, set)? as i32;
-                Ok(List { src: (0..n).collect(), dst: (0..n).collect(), types: None })
+                Ok(List { src: (0..n).collect(), dst: (0..n).collect(), ..List::default() })
             }
             EdgeExpr::Where(of, condition) => {
                 let list = self.make(of, set, lists)?;
@@ -194,6 +237,7 @@ impl Maker<'_> {
             End::Src => (set.src, "src"),
             End::Dst => (set.dst, "dst"),
             End::Type => (set.by.expect("a set with types has a dim of them"), "type"),
+            End::Twin => unreachable!("twins are found, not read"),
         };
         self.size(dim, set)?;
         let name = format!("{}.{word}", set.name);

@@ -9,6 +9,7 @@ mod source;
 mod table;
 mod whole;
 
+pub use edges::have_twins;
 pub use field::Values;
 
 use gannet_lang::diag::{Code, Diagnostic};
