@@ -3,7 +3,7 @@
 /// Sweeps of rotations; ten suffice for any size that is tried.
 const SWEEPS: usize = 60;
 /// Singular values below this part of the largest count as 0 in a pseudo-inverse: what f32 data can tell from 0.
-const CUT: f64 = 1e-6;
+pub const CUT: f64 = 1e-6;
 
 /// `a = q r` of `m` rows and `n <= m` columns, with no negative entry on the diagonal of `r`.
 pub fn qr(m: usize, n: usize, a: &[f64]) -> Vec<Vec<f64>> {

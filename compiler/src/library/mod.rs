@@ -10,6 +10,9 @@ mod assign;
 mod factor;
 mod solve;
 
+pub use factor::{CUT, point_up};
+pub use solve::{SINGULAR, no_pivot};
+
 use gannet_lang::program::LibFun;
 
 /// Entries of one member of a batch, row-major by the groups of the operand or part.

@@ -1,7 +1,7 @@
 //! Elimination: linear systems, determinants, Cholesky's factor, and the exponential.
 
 /// A pivot below this part of the largest entry is 0 up to rounding.
-const SINGULAR: f64 = 1e-15;
+pub const SINGULAR: f64 = 1e-15;
 
 /// A matrix eliminated in place, and the order of its rows; `None` at a pivot that is 0 up to rounding.
 struct Eliminated {
@@ -62,6 +62,11 @@ pub fn logdet(n: usize, a: &[f64]) -> (f64, f64) {
     (diagonal.map(|x| x.abs().ln()).sum(), sign)
 }
 
+/// A pivot of Cholesky's factor that is not positive.
+pub fn no_pivot(pivot: usize, rest: f64) -> String {
+    format!("the matrix is not positive definite (pivot {pivot} is {rest:.3e})")
+}
+
 /// The lower triangle `l` with `a = l l'`, of the symmetric part of `a`.
 pub fn cholesky(n: usize, a: &[f64]) -> Result<Vec<f64>, String> {
     let mut l = vec![0.0; n * n];
@@ -70,7 +75,7 @@ pub fn cholesky(n: usize, a: &[f64]) -> Result<Vec<f64>, String> {
             let known: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
             let rest = 0.5 * (a[i * n + j] + a[j * n + i]) - known;
             if i == j && rest <= SINGULAR * a[i * n + i].abs() {
-                return Err(format!("the matrix is not positive definite (pivot {i} is {rest:.3e})"));
+                return Err(no_pivot(i, rest));
             }
             l[i * n + j] = if i == j { rest.sqrt() } else { rest / l[j * n + j] };
         }

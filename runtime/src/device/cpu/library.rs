@@ -3,7 +3,8 @@
 //! Law: one thread computes a member, so results do not depend on the number of threads. Scratch memory of a member is
 //! allocated when it runs; everything else is made when the plan is bound.
 
-use gannet_compiler::library::{eval, fault};
+use super::linear::eval;
+use gannet_compiler::library::fault;
 use gannet_compiler::plan::{BufferId, Kind, LibraryCall, Plan, Strided};
 use gannet_lang::diag::Span;
 use gannet_lang::program::LibFun;

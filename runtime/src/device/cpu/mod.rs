@@ -4,6 +4,7 @@
 pub mod contract;
 pub mod execute;
 pub mod library;
+mod linear;
 pub mod memory;
 mod repeat;
 mod work;
