@@ -7,6 +7,9 @@ use crate::ast::{BinaryOp, DataDecl, DataStmt, Expr, ExprKind, TypeAxis, TypeExp
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::program::{Data, Dim, DimId, Elem, Field, FieldExpr, Fun, Size, Split};
 
+/// Words for what no file stores as it is.
+const MADE: [&str; 5] = ["images", "folders", "characters", "bytes", "category"];
+
 /// Finds what a name in a field's expression is.
 type Lookup<'l> = dyn Fn(&str, Span) -> Check<FieldExpr> + 'l;
 
@@ -304,6 +307,7 @@ impl Items {
             }
             ExprKind::Call(f, args) => match &*f.kind {
                 ExprKind::Name { name, .. } if name == "sparse" => self.sparse(args, e),
+                ExprKind::Name { name, .. } if MADE.contains(&name.as_str()) => self.made_field(name, args, e),
                 ExprKind::Name { name, .. } => match SCALAR.iter().find(|s| s.0 == name && s.2 == args.len()) {
                     Some((_, fun, _)) => map(*fun, args.iter().map(|a| &a.value).collect()),
                     None => fail(self.no_field_expr(e)),
@@ -330,6 +334,44 @@ impl Items {
         }
     }
 
+    /// `images("*/*.png")`, `folders("*/*.png")`, `characters(every = 64)`, `bytes(file "a.bin")`, `category(column 4)`.
+    fn made_field(&self, name: &str, args: &[crate::ast::Arg], e: &Expr) -> Check<FieldExpr> {
+        let wrong = || {
+            let (what, hint) = match name {
+                "images" => ("takes a pattern of file names", "`images(\"*/*.png\")`"),
+                "folders" => ("takes a pattern of file names", "`folders(\"*/*.png\")`: the folder of each file"),
+                "category" => ("takes one column", "`category(column \"species\")`"),
+                _ => {
+                    ("takes a file and the distance of windows, or neither", "`characters(file \"a.txt\", every = 64)`")
+                }
+            };
+            fail(Diagnostic::error(Code::G0301, e.span, format!("`{name}` {what}")).hint(hint))
+        };
+        match (name, args) {
+            ("images" | "folders", [one]) => match &*one.value.kind {
+                ExprKind::Text(pattern) if name == "images" => Ok(FieldExpr::Images(pattern.clone())),
+                ExprKind::Text(pattern) => Ok(FieldExpr::Folders(pattern.clone())),
+                _ => wrong(),
+            },
+            ("category", [one]) => match self.field_expr(&one.value)? {
+                column @ (FieldExpr::Column(_) | FieldExpr::Named(_)) => Ok(FieldExpr::Category(Box::new(column))),
+                _ => wrong(),
+            },
+            ("characters" | "bytes", args) => {
+                let (mut file, mut every) = (None, None);
+                for arg in args {
+                    match (&arg.name, &*arg.value.kind) {
+                        (None, ExprKind::FileRef(name)) if file.is_none() => file = Some(name.clone()),
+                        (Some(n), _) if n.name == "every" => every = Some(self.fixed(&arg.value)? as usize),
+                        _ => return wrong(),
+                    }
+                }
+                Ok(FieldExpr::Symbols { file, bytes: name == "bytes", every })
+            }
+            _ => wrong(),
+        }
+    }
+
     fn no_field_expr(&self, e: &Expr) -> Diagnostic {
         Diagnostic::error(Code::G0301, e.span, "a field is made of columns or a file, numbers and scalar functions")
             .hint("for example `columns 0..64 / 16`, `log(column 3)`, `file \"x.npy\"`; do other preparation in the train block")
@@ -340,12 +382,15 @@ impl Items {
 fn width(e: &FieldExpr) -> Option<u64> {
     match e {
         FieldExpr::Columns(from, to) => Some((to - from) as u64),
-        FieldExpr::Column(_) | FieldExpr::Named(_) => Some(1),
+        FieldExpr::Column(_) | FieldExpr::Named(_) | FieldExpr::Category(_) => Some(1),
         FieldExpr::File(_)
         | FieldExpr::Whole
         | FieldExpr::Number(_)
         | FieldExpr::End(..)
         | FieldExpr::Field(_)
+        | FieldExpr::Images(_)
+        | FieldExpr::Folders(_)
+        | FieldExpr::Symbols { .. }
         | FieldExpr::Sparse(..) => None,
         FieldExpr::Map(_, args) => args.iter().filter_map(width).max(),
     }

@@ -330,7 +330,7 @@ impl Items {
     }
 
     /// A whole number from literals and sizes of earlier dims.
-    fn fixed(&self, e: &ast::Expr) -> Check<u64> {
+    pub fn fixed(&self, e: &ast::Expr) -> Check<u64> {
         let x = self.number(e)?;
         if x.fract() != 0.0 || !(0.0..9e15).contains(&x) {
             return fail(Diagnostic::error(Code::G0303, e.span, format!("a size is a whole number, this is {x}")));

@@ -266,6 +266,21 @@ pub enum FieldExpr {
     Field(usize),
     /// Zeros but for listed entries: an array of their indices `[n, rank]`, and one of their values (without: ones).
     Sparse(String, Option<String>),
+    /// Pixels of the images of the source's folder that a pattern fits.
+    Images(String),
+    /// For each file that a pattern fits, the number of the folder that it lies in.
+    Folders(String),
+    /// Windows of a text.
+    Symbols {
+        /// A file of the source's folder; `None`: the source itself.
+        file: Option<String>,
+        /// Bytes, or else characters.
+        bytes: bool,
+        /// From the start of one window to that of the next; `None`: its length.
+        every: Option<usize>,
+    },
+    /// The text cells of a column, numbered in their sorted order.
+    Category(Box<FieldExpr>),
     /// A number.
     Number(f64),
     /// A scalar function of such values.

@@ -42,7 +42,8 @@ impl Array {
         }
     }
 
-    fn new(file: String, shape: Vec<usize>, numbers: Numbers) -> Result<Array, Fault> {
+    /// Numbers of that shape.
+    pub fn new(file: String, shape: Vec<usize>, numbers: Numbers) -> Result<Array, Fault> {
         let held = match &numbers {
             Numbers::U8(v) => v.len(),
             Numbers::F32(v) => v.len(),

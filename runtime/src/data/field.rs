@@ -1,6 +1,7 @@
 //! One field: its expression evaluated over a file, its values checked and stored in the form that kernels read.
 
 use super::array::{Array, Numbers};
+use super::made::Maker;
 use super::source::{Fault, Folder, Source};
 use super::{Column, Sizes};
 use gannet_compiler::scalar;
@@ -129,8 +130,12 @@ impl Context<'_> {
             Diagnostic::error(Code::G0502, span, format!("field `{}` reads no column or file", self.field.name))
                 .hint("for example `column 0`, `columns 0..4` or `file \"x.npy\"`")
         })?;
+        let made = Maker { field: self.field, dims: self.dims, folder, sizes }.make(leaf).map_err(|e| e.at(span))?;
         let file = if let FieldExpr::File(name) = leaf { Some(name.as_str()) } else { None };
-        let source = folder.get(file).map_err(|e| e.at(span))?;
+        let source = match &made {
+            Some(made) => made,
+            None => folder.get(file).map_err(|e| e.at(span))?,
+        };
         let (base, width) = self.base(leaf, source).map_err(|e| e.at(span))?;
         self.bind(width, source, sizes).map_err(|e| e.at(span))?;
         let values = self.values(value, source, &base, width, sizes).map_err(|e| e.at(span))?;
@@ -152,6 +157,8 @@ impl Context<'_> {
                 Ok((Base::Array, a.width()))
             }
             (FieldExpr::File(_) | FieldExpr::Whole, Source::Array(a)) => Ok((Base::Array, a.width())),
+            (FieldExpr::Images(_) | FieldExpr::Folders(_), Source::Array(a)) => Ok((Base::Array, a.width())),
+            (FieldExpr::Symbols { .. } | FieldExpr::Category(_), Source::Array(a)) => Ok((Base::Array, a.width())),
             (FieldExpr::File(_) | FieldExpr::Whole, Source::Table(t)) => Ok((Base::Columns(0), t.width())),
             (_, source) => {
                 Err(Fault::new(Code::G0502, format!("`{}` is an array and has no such columns", source.file()))

@@ -5,6 +5,8 @@ mod array;
 mod drawn;
 mod edges;
 mod field;
+mod made;
+mod parquet;
 mod source;
 mod table;
 mod whole;
@@ -14,7 +16,7 @@ pub use field::Values;
 
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Data, Dim, DimId, Elem, FieldExpr, Size, Split, Unit};
-use source::{Folder, Source};
+use source::Folder;
 use std::path::{Path, PathBuf};
 
 /// Sizes of dims, as far as they are known.
@@ -226,9 +228,4 @@ fn draw_part(taken: &[bool], part: f64, seed: u64) -> Vec<u32> {
     free.truncate(count);
     free.sort_unstable();
     free
-}
-
-/// One file's content, for readers of other parts of this module.
-pub(crate) fn open_source(path: &Path) -> Result<Source, source::Fault> {
-    Source::read(path)
 }

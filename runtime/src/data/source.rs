@@ -2,6 +2,8 @@
 
 use super::{Places, array::Array, table::Table};
 use gannet_lang::diag::{Code, Diagnostic, Span};
+use gannet_lang::program::DimId;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -39,15 +41,10 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads a file by its ending: `.csv`, `.tsv`, `.npy`, idx (`ubyte`, `idx`), each perhaps with `.gz`.
+    /// Reads a file by its ending: `.csv`, `.tsv`, `.npy`, idx (`ubyte`, `idx`), each perhaps with `.gz`; `.parquet`.
     pub fn read(path: &Path) -> Result<Source, Fault> {
         let shown = path.display().to_string();
-        let bytes =
-            std::fs::read(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
-        if bytes.is_empty() {
-            return Err(Fault::new(Code::G0505, format!("`{shown}` is empty")));
-        }
-        let bytes = if bytes.starts_with(&[0x1f, 0x8b]) { unpack(&bytes, &shown)? } else { bytes };
+        let bytes = bytes_of(path)?;
         let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
         let name = name.strip_suffix(".gz").unwrap_or(&name).to_string();
         if name.ends_with(".csv") || name.ends_with(".tsv") || name.ends_with(".txt") {
@@ -60,8 +57,12 @@ impl Source {
         if name.contains("idx") || name.ends_with("ubyte") {
             return Array::from_idx(&bytes, shown).map(Source::Array);
         }
-        Err(Fault::new(Code::G0501, format!("`{shown}` has no known format"))
-            .hint("known are .csv, .tsv, .npy and idx files, each also with .gz"))
+        if name.ends_with(".parquet") {
+            return super::parquet::table(bytes, shown).map(Source::Table);
+        }
+        Err(Fault::new(Code::G0501, format!("`{shown}` has no known format")).hint(
+            "known are .csv, .tsv, .npy and idx files, each also with .gz, .npz and .parquet; images, text and categories have words of their own: `images(\"*.png\")`, `characters()`, `category(column 4)`",
+        ))
     }
 
     /// Its file, for messages.
@@ -89,6 +90,41 @@ impl Source {
     }
 }
 
+/// A file's content, unpacked if it is compressed.
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Fault> {
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
+    if bytes.is_empty() {
+        return Err(Fault::new(Code::G0505, format!("`{shown}` is empty")));
+    }
+    if bytes.starts_with(&[0x1f, 0x8b]) { unpack(&bytes, &shown) } else { Ok(bytes) }
+}
+
+/// An array of a NumPy archive; its name may lack the ending, and an archive of one array needs none.
+fn member(path: &Path, name: Option<&str>) -> Result<Array, Fault> {
+    let shown = path.display().to_string();
+    let bad = |e: &dyn std::fmt::Display| Fault::new(Code::G0501, format!("`{shown}` is no npz file: {e}"));
+    let file =
+        std::fs::File::open(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
+    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(|e| bad(&e))?;
+    let names: Vec<String> = archive.file_names().map(|n| n.trim_end_matches(".npy").to_string()).collect();
+    let wanted = match (name, &names[..]) {
+        (Some(name), _) => name.trim_end_matches(".npy"),
+        (None, [one]) => one,
+        (None, _) => {
+            let message = format!("`{shown}` holds {} arrays", names.len());
+            return Err(Fault::new(Code::G0501, message).hint(format!("name one: {}", names.join(", "))));
+        }
+    };
+    let Some(k) = names.iter().position(|n| n == wanted) else {
+        let message = format!("`{shown}` has no array `{wanted}`");
+        return Err(Fault::new(Code::G0501, message).hint(format!("it holds {}", names.join(", "))));
+    };
+    let mut bytes = Vec::new();
+    archive.by_index(k).map_err(|e| bad(&e))?.read_to_end(&mut bytes).map_err(|e| bad(&e))?;
+    Array::from_npy(&bytes, format!("{shown}/{wanted}"))
+}
+
 fn unpack(bytes: &[u8], shown: &str) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     flate2::read::MultiGzDecoder::new(bytes)
@@ -104,6 +140,8 @@ fn unpack(bytes: &[u8], shown: &str) -> Result<Vec<u8>, Fault> {
 pub struct Folder {
     root: PathBuf,
     files: Vec<(PathBuf, Source)>,
+    /// The names that indices of a dim stand for, sorted, where a text or a column of text was read.
+    pub alphabets: BTreeMap<DimId, Vec<String>>,
 }
 
 impl Folder {
@@ -117,13 +155,13 @@ impl Folder {
             Fault::new(Code::G0501, format!("there is no `{name}`"))
                 .hint(format!("looked for {}; set GANNET_DATA to the folder that holds the data", looked.join(" and ")))
         })?;
-        Ok(Folder { root, files: Vec::new() })
+        Ok(Folder { root, files: Vec::new(), alphabets: BTreeMap::new() })
     }
 
     /// The source itself (`None`), or a file of its folder.
     pub fn get(&mut self, file: Option<&str>) -> Result<&Source, Fault> {
         let path = match file {
-            Some(file) if self.root.is_dir() => self.root.join(file),
+            Some(file) if self.root.is_dir() || is_archive(&self.root) => self.root.join(file),
             Some(file) => self.root.with_file_name(file),
             None if self.root.is_dir() => {
                 return Err(Fault::new(Code::G0501, format!("`{}` is a folder", self.root.display()))
@@ -134,8 +172,47 @@ impl Folder {
         if let Some(k) = self.files.iter().position(|(p, _)| *p == path) {
             return Ok(&self.files[k].1);
         }
-        let source = super::open_source(&path)?;
+        let source = match path.parent().filter(|p| is_archive(p)) {
+            Some(archive) => Source::Array(member(archive, file.map(|f| f.rsplit('/').next().unwrap_or(f)))?),
+            None if is_archive(&path) => Source::Array(member(&path, None)?),
+            None => Source::read(&path)?,
+        };
         self.files.push((path, source));
         Ok(&self.files.last().expect("just pushed").1)
     }
+
+    /// The text of the source itself, or of a file of its folder, with its name for messages.
+    pub fn text(&self, file: Option<&str>) -> Result<(Vec<u8>, String), Fault> {
+        let path = match file {
+            Some(file) if self.root.is_dir() => self.root.join(file),
+            Some(file) => self.root.with_file_name(file),
+            None if self.root.is_dir() => {
+                return Err(Fault::new(Code::G0501, format!("`{}` is a folder", self.root.display()))
+                    .hint("name a file of it: `characters(file \"name.txt\")`"));
+            }
+            None => self.root.clone(),
+        };
+        Ok((bytes_of(&path)?, path.display().to_string()))
+    }
+
+    /// The files of the folder that a pattern fits, sorted by their paths: `*` stands for any part of a name.
+    pub fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, Fault> {
+        let root = glob::Pattern::escape(&self.root.to_string_lossy());
+        let bad = |e: &dyn std::fmt::Display| {
+            Fault::new(Code::G0501, format!("`{pattern}` is no pattern of file names: {e}"))
+        };
+        let found = glob::glob(&format!("{root}/{pattern}")).map_err(|e| bad(&e))?;
+        let mut files = found.collect::<Result<Vec<PathBuf>, _>>().map_err(|e| bad(&e))?;
+        files.retain(|p| p.is_file());
+        files.sort();
+        if files.is_empty() {
+            let message = format!("`{}` has no files `{pattern}`", self.root.display());
+            return Err(Fault::new(Code::G0501, message).hint("`*` stands for any part of a name: `\"*/*.png\"`"));
+        }
+        Ok(files)
+    }
+}
+
+fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "npz") && !path.is_dir()
 }

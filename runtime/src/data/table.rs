@@ -74,13 +74,33 @@ impl Table {
         })
     }
 
+    /// A column as it is written.
+    pub fn texts(&self, column: usize) -> Vec<String> {
+        self.cells.iter().skip(column).step_by(self.width).cloned().collect()
+    }
+
+    /// A table of these columns.
+    pub fn of_columns(file: String, header: Vec<String>, columns: Vec<Vec<String>>) -> Result<Table, Fault> {
+        let (width, rows) = (columns.len(), columns.first().map_or(0, Vec::len));
+        if rows == 0 {
+            return Err(Fault::new(Code::G0505, format!("`{file}` has no rows")));
+        }
+        let cells = (0..rows).flat_map(|r| columns.iter().map(move |c| c[r].clone())).collect();
+        Ok(Table { file, header: Some(header), cells, width })
+    }
+
     /// A cell as a number.
     pub fn number(&self, row: usize, column: usize) -> Result<f64, Fault> {
         let cell = &self.cells[row * self.width + column];
         cell.parse::<f64>().map_err(|_| {
             let place = format!("line {}, column {column} of `{}`", self.line(row), self.file);
             let what = if cell.is_empty() { "no value".to_string() } else { format!("`{cell}`, not a number") };
-            Fault::new(Code::G0507, format!("{place} holds {what}"))
+            let fault = Fault::new(Code::G0507, format!("{place} holds {what}"));
+            if cell.is_empty() {
+                fault
+            } else {
+                fault.hint("a column of names is `category(column 0)`, an index of a dim")
+            }
         })
     }
 }

@@ -44,7 +44,14 @@ pub fn raw(leaf: &FieldExpr, folder: &mut Folder) -> Result<Raw, Fault> {
     if let FieldExpr::Sparse(indices, values) = leaf {
         return sparse(indices, values.as_deref(), folder);
     }
-    let file = if let FieldExpr::File(name) = leaf { Some(name.as_str()) } else { None };
+    let file = match leaf {
+        FieldExpr::File(name) => Some(name.as_str()),
+        FieldExpr::Images(_) | FieldExpr::Folders(_) | FieldExpr::Symbols { .. } | FieldExpr::Category(_) => {
+            let message = "images, text and categories are read as rows, and data with edges have none";
+            return Err(Fault::new(Code::G0502, message).hint("save them as an array: `file \"x.npy\"`"));
+        }
+        _ => None,
+    };
     let source = folder.get(file)?;
     let width = match source {
         Source::Table(t) => t.width(),
