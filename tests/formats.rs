@@ -191,3 +191,49 @@ task t() {\n  report x = d.x\n  report n = d.n\n  report b = d.b\n  report y = d
         refused(path, program, &["G0501", "no Parquet file"]);
     }
 }
+
+#[test]
+fn computed_fields() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    std::fs::write(path.join("a.csv"), "1,0\n2,1\n3,1\n6,0\n").expect("written");
+    std::fs::write(path.join("b.csv"), "10,1\n").expect("written");
+    let program = "dim k = 2
+data d from \"a.csv\" {
+  x: real = column 0
+  y: k = column 1
+  m = mean[d](x)
+  centred: real = x - m
+  z ~ normal[d]
+  other = z - z + (if y == 1 then x else 0)
+}
+task t() {
+  report c = d.centred
+  report o = d.other
+  report z = var(d.z) > 0
+}";
+    let found = values(path, program);
+    assert_eq!(found[0], [-2.0, -1.0, 0.0, 3.0]);
+    assert_eq!(found[1], [0.0, 2.0, 3.0, 0.0]);
+    assert_eq!(found[2], [1.0]);
+    let split = "dim k = 2
+data d from \".\" {
+  x: real[2] = file \"a.csv\"
+  twice = 2*x
+  split test { x = file \"b.csv\" }
+}
+task t() { report a = d.test.twice }";
+    assert_eq!(values(path, split), [vec![20.0, 2.0]]);
+    std::fs::write(path.join("e.csv"), "0,1\n1,2\n").expect("written");
+    std::fs::write(path.join("h.csv"), "1\n2\n4\n").expect("written");
+    let graph = "dim node
+data g from \".\" {
+  edges link: node -> node = file \"e.csv\"
+  h: real[node] = file \"h.csv\"
+  into[v] = sum[e: link -> v](h[e.src])
+}
+task t() {
+  report a = g.into
+}";
+    assert_eq!(values(path, graph), [vec![0.0, 1.0, 2.0]]);
+}

@@ -42,6 +42,7 @@ impl Items {
         let Some((source, _)) = &decl.source else { return self.synthetic(decl) };
         for stmt in &decl.body {
             match stmt {
+                DataStmt::Field(f) if !reads(&f.value) => {}
                 DataStmt::Field(f) => {
                     if let Some(first) = fields.iter().find(|x| x.name == f.name.name) {
                         return fail(
@@ -105,12 +106,8 @@ impl Items {
                     }
                     splits.push(Split::From { name: name.name.clone(), fields: values });
                 }
-                DataStmt::Stmt(_) => {
-                    return fail(
-                        Diagnostic::error(Code::G0306, decl.span, "definitions in a data block cannot be compiled yet")
-                            .hint("define them in the train block"),
-                    );
-                }
+                // Computed when the fields are known.
+                DataStmt::Stmt(_) => {}
             }
         }
         let edges = if whole { self.data_edges(decl, &mut fields)? } else { Vec::new() };
@@ -374,8 +371,28 @@ impl Items {
 
     fn no_field_expr(&self, e: &Expr) -> Diagnostic {
         Diagnostic::error(Code::G0301, e.span, "a field is made of columns or a file, numbers and scalar functions")
-            .hint("for example `columns 0..64 / 16`, `log(column 3)`, `file \"x.npy\"`; do other preparation in the train block")
+            .hint("for example `columns 0..64 / 16`, `log(column 3)`, `file \"x.npy\"`; prepare the rest in definitions: `z = x - mean(x)`")
     }
+}
+
+/// Does the expression read a file, or else only other fields?
+pub fn reads(e: &Expr) -> bool {
+    match &*e.kind {
+        ExprKind::Columns(..) | ExprKind::Column(_) | ExprKind::FileRef(_) => true,
+        ExprKind::Call(f, _) if matches!(&*f.kind, ExprKind::Name { name, .. } if MADE.contains(&name.as_str())) => {
+            true
+        }
+        _ => super::variables::children(e).into_iter().any(reads),
+    }
+}
+
+/// Has a data block with a source definitions of its own?
+pub fn computes(decl: &DataDecl) -> bool {
+    decl.body.iter().any(|s| match s {
+        DataStmt::Stmt(_) => true,
+        DataStmt::Field(f) => !reads(&f.value),
+        _ => false,
+    })
 }
 
 /// How many numbers of a row an expression takes, if the text says it.
@@ -388,6 +405,7 @@ fn width(e: &FieldExpr) -> Option<u64> {
         | FieldExpr::Number(_)
         | FieldExpr::End(..)
         | FieldExpr::Field(_)
+        | FieldExpr::Computed
         | FieldExpr::Images(_)
         | FieldExpr::Folders(_)
         | FieldExpr::Symbols { .. }

@@ -56,15 +56,16 @@ pub fn check(
         }
     };
     items.fold_sizes();
-    for (k, set) in data.iter_mut().enumerate().filter(|(_, d)| d.source.is_none()) {
+    let made = |items: &Items, k: usize| items.data[k].source.is_none() || super::data::computes(&items.data[k]);
+    for (k, set) in data.iter_mut().enumerate().filter(|(k, _)| made(&items, *k)).collect::<Vec<_>>() {
         let decl = items.data[k].clone();
-        let drawn = Elab::new(&items, options, &set.name, UnitKind::Task).data_unit(&decl);
+        let drawn = Elab::new(&items, options, &set.name, UnitKind::Task).data_unit(&decl, k);
         match drawn {
             Ok(drawn) => items.settle_synthetic(set, k, drawn),
             Err(d) => faults.push(*d),
         }
     }
-    if !faults.is_empty() && data.iter().any(|d| d.source.is_none() && d.drawn.is_none()) {
+    if !faults.is_empty() && data.iter().enumerate().any(|(k, d)| made(&items, k) && d.drawn.is_none()) {
         return Err(ordered(faults));
     }
     let (mut units, mut checks) = (Vec::new(), Vec::new());

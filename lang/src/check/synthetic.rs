@@ -1,19 +1,30 @@
-//! Synthetic data: `data NAME { x ~ normal[n, d]; y = ... }`.
+//! Synthetic data, `data NAME { x ~ normal[n, d]; y = ... }`, and fields that are computed from those of files.
 //! Law: the first dim of the last definition counts the rows; whatever has it in front is a field, the rest are helpers. The
 //! numbers are drawn once, with a seed of their own: runs with other seeds see the same rows.
 
 use super::items::Items;
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{DataDecl, DataStmt, Let, Stmt, Target};
-use crate::diag::{Code, Diagnostic};
-use crate::program::{Data, DimId, Elem, Field, FieldExpr, Function, Op, Output, ParamId, StateId, Ty, Unit};
+use crate::ast::{DataDecl, DataStmt, Expr, ExprKind, Let, Stmt, Target, TypeAxis};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::program::{Data, DimId, Elem, Field, FieldExpr, Function, Op, Output, ParamId, Part, StateId, Ty, Unit};
 use std::rc::Rc;
 
 /// A unit that draws data: its function `data` has one output a field.
 pub struct Drawn {
     pub unit: Unit,
-    fields: Vec<(String, Ty, crate::diag::Span)>,
+    fields: Vec<(String, Ty, Span)>,
+}
+
+/// What counts the rows of a data set.
+#[derive(Clone, Copy)]
+enum Rows {
+    /// The first dim of the last definition.
+    First,
+    /// The data set's own dim.
+    Over(DimId),
+    /// Nothing: data with edges have no rows, and whatever is defined is a field.
+    None,
 }
 
 impl Items {
@@ -32,8 +43,10 @@ impl Items {
                 Elem::Index(d) => Elem::Index(known(self, d)),
                 other => other,
             };
-            let dims = ty.axes[1..].iter().map(|a| known(self, a.dim)).collect();
-            data.fields.push(Field { name, elem, dims, value: FieldExpr::Whole, span });
+            let rows = usize::from(!data.whole);
+            let dims = ty.axes[rows..].iter().map(|a| known(self, a.dim)).collect();
+            let value = if data.source.is_some() { FieldExpr::Computed } else { FieldExpr::Whole };
+            data.fields.push(Field { name, elem, dims, value, span });
         }
         self.fields[k].clone_from(&data.fields);
         data.drawn = Some(Box::new(unit));
@@ -41,19 +54,29 @@ impl Items {
 }
 
 impl Elab<'_> {
-    /// The unit of a synthetic data set.
-    pub fn data_unit(mut self, decl: &DataDecl) -> Check<Drawn> {
+    /// The unit of a data set: of synthetic data, or of the fields that are computed from those read.
+    pub fn data_unit(mut self, decl: &DataDecl, k: usize) -> Check<Drawn> {
         let scope = Scope::inside(&self.globals.clone());
         let mut names = Vec::new();
+        let rows = if decl.source.is_some() { self.fields_read(k, &scope) } else { Rows::First };
         for stmt in &decl.body {
             let stmt = match stmt {
                 DataStmt::Stmt(s @ (Stmt::Let(_) | Stmt::Sample { .. } | Stmt::Const(_))) => s.clone(),
                 DataStmt::Stmt(other) => {
                     let at = super::train::defined(other).1;
                     return fail(
-                        Diagnostic::error(Code::G0301, at, "synthetic data are draws and equations")
+                        Diagnostic::error(Code::G0301, at, "a data block defines by draws and equations")
                             .hint("for example `x ~ normal[n, d]`, `y = sum[d](x)`"),
                     );
+                }
+                DataStmt::Field(f) if decl.source.is_some() && super::data::reads(&f.value) => continue,
+                DataStmt::SplitFrom { .. } | DataStmt::Edges(_) if decl.source.is_some() => continue,
+                DataStmt::Field(f) if matches!(rows, Rows::Over(_)) => {
+                    let mut ty = f.ty.clone();
+                    let name = ExprKind::Name { name: decl.name.name.clone(), primed: false };
+                    ty.axes.insert(0, TypeAxis::Dim(Expr { kind: Box::new(name), span: f.ty.span }));
+                    let target = Target { name: f.name.clone(), primed: false, indices: None, ty: Some(ty) };
+                    Stmt::Let(Let { targets: vec![target], value: f.value.clone(), span: f.name.span })
                 }
                 DataStmt::Field(f) => {
                     let target = Target { name: f.name.clone(), primed: false, indices: None, ty: Some(f.ty.clone()) };
@@ -77,26 +100,52 @@ impl Elab<'_> {
             self.stmt(&stmt, &scope)?;
             names.extend(defined.into_iter().map(|n| (n, span)));
         }
-        self.fields_of(decl, &names, &scope)
+        self.fields_of(decl, &names, rows, &scope)
     }
 
-    fn fields_of(mut self, decl: &DataDecl, names: &[(String, crate::diag::Span)], scope: &Rc<Scope>) -> Check<Drawn> {
+    /// Puts the fields that are read into the scope, over all rows.
+    fn fields_read(&mut self, k: usize, scope: &Rc<Scope>) -> Rows {
+        (self.data, self.unit.data) = (Some(k), Some(k));
+        let rows = self.row_dim(&Value::Data(k, None));
+        for (f, field) in self.items.fields[k].iter().enumerate() {
+            let value = match rows {
+                Some(dim) => self.input(k, f, Part::All, &[Some(dim)]),
+                None => self.whole_input(k, f),
+            };
+            scope.set(&field.name, value);
+        }
+        rows.map_or(Rows::None, Rows::Over)
+    }
+
+    fn fields_of(mut self, decl: &DataDecl, names: &[(String, Span)], rows: Rows, scope: &Rc<Scope>) -> Check<Drawn> {
         let tensor = |name: &str| match scope.get(name) {
             Some(Value::Tensor(t)) => Some(t),
             _ => None,
         };
-        let rows = names.last().and_then(|(n, _)| tensor(n)).and_then(|t| t.axes.first().copied());
-        let Some(rows) = rows else {
-            return fail(
-                Diagnostic::error(Code::G0404, decl.name.span, format!("the data `{}` have no rows", decl.name.name))
-                    .hint("the first dim of the last definition counts the rows: `y = ...` over `[n]`"),
-            );
+        let first = names.last().and_then(|(n, _)| tensor(n)).and_then(|t| t.axes.first().map(|a| a.dim));
+        let rows = match (rows, first) {
+            (Rows::None, _) => None,
+            (Rows::Over(dim), _) | (Rows::First, Some(dim)) => Some(dim),
+            (Rows::First, None) => {
+                let message = format!("the data `{}` have no rows", decl.name.name);
+                return fail(
+                    Diagnostic::error(Code::G0404, decl.name.span, message)
+                        .hint("the first dim of the last definition counts the rows: `y = ...` over `[n]`"),
+                );
+            }
         };
         let (mut fields, mut outputs) = (Vec::new(), Vec::new());
         for (name, span) in names {
-            let Some(t) = tensor(name).filter(|t| t.axes.first().is_some_and(|a| a.dim == rows.dim)) else { continue };
-            if fields.iter().any(|f: &(String, Ty, crate::diag::Span)| f.0 == *name) {
-                return fail(Diagnostic::error(Code::G0102, *span, format!("the field `{name}` is declared twice")));
+            let counted = |t: &Tensor| rows.is_none_or(|rows| t.axes.first().is_some_and(|a| a.dim == rows));
+            let Some(t) = tensor(name).filter(counted) else { continue };
+            let read = decl.source.is_some()
+                && decl
+                    .body
+                    .iter()
+                    .any(|s| matches!(s, DataStmt::Field(f) if f.name.name == *name && super::data::reads(&f.value)));
+            if read || fields.iter().any(|f: &(String, Ty, Span)| f.0 == *name) {
+                let d = Diagnostic::error(Code::G0102, *span, format!("the field `{name}` is declared twice"));
+                return fail(d.hint("give one of them another name"));
             }
             let Tensor { id, axes } = t;
             let ty = Ty { elem: self.ty(id).elem, axes };

@@ -281,6 +281,8 @@ pub enum FieldExpr {
     },
     /// The text cells of a column, numbered in their sorted order.
     Category(Box<FieldExpr>),
+    /// Computed from the other fields by the data set's unit; it comes behind all that are read.
+    Computed,
     /// A number.
     Number(f64),
     /// A scalar function of such values.
@@ -387,10 +389,18 @@ pub struct Data {
     pub fields: Vec<Field>,
     /// Its splits.
     pub splits: Vec<Split>,
-    /// Of synthetic data: the unit whose function `data` has one output a field, in order.
+    /// The unit whose function `data` has one output for each field that is not read, in order: all fields of synthetic
+    /// data, those that are computed from others.
     pub drawn: Option<Box<Unit>>,
     /// Where it was declared.
     pub span: Span,
+}
+
+impl Data {
+    /// The fields that are read from files or are ends of edges.
+    pub fn read(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|f| !matches!(f.value, FieldExpr::Computed))
+    }
 }
 
 /// A checked source file.

@@ -123,7 +123,7 @@ impl Context<'_> {
             let d =
                 Diagnostic::error(Code::G0502, span, format!("field `{}` reads more than one source", self.field.name));
             return Err(
-                d.hint("a field is made of one column, range of columns or file; combine fields in the train block")
+                d.hint("a field is made of one column, range of columns or file; combine fields in a definition: `sum = a + b`")
             );
         }
         let leaf = leaf(value).ok_or_else(|| {

@@ -11,6 +11,7 @@ mod source;
 mod table;
 mod whole;
 
+pub use drawn::compute;
 pub use edges::have_twins;
 pub use field::Values;
 
@@ -140,7 +141,7 @@ pub fn load(
         return whole::load(data, dims, &mut folder, sizes, double);
     }
     let mut columns = Vec::new();
-    for field in &data.fields {
+    for field in data.read() {
         let context = field::Context { field, dims, double };
         columns.push(context.load(&field.value, &mut folder, sizes)?);
     }
@@ -207,7 +208,7 @@ fn append(
     double: bool,
 ) -> Result<std::ops::Range<u32>, Diagnostic> {
     let mut more = Vec::new();
-    for (field, value) in data.fields.iter().zip(fields) {
+    for (field, value) in data.read().zip(fields) {
         let context = field::Context { field, dims, double };
         more.push(context.load(value, folder, sizes)?);
     }

@@ -133,12 +133,12 @@ pub fn load(
     double: bool,
 ) -> Result<Dataset, Diagnostic> {
     let mut raws: Vec<Option<Raw>> = Vec::new();
-    for field in &data.fields {
+    for field in data.read() {
         raws.push(read(field, folder)?);
     }
     // Listed entries reach only so far: whole arrays say more about the sizes.
     for wanted in [false, true] {
-        for (field, raw) in data.fields.iter().zip(&raws) {
+        for (field, raw) in data.read().zip(&raws) {
             if let Some(raw) = raw
                 && raw.indices.is_some() == wanted
             {
@@ -148,7 +148,7 @@ pub fn load(
     }
     let lists = Maker { data, dims, raws: &raws, folder, sizes }.lists()?;
     let mut columns = Vec::new();
-    for (field, raw) in data.fields.iter().zip(&raws) {
+    for (field, raw) in data.read().zip(&raws) {
         let context = Context { field, dims, double };
         let values = match (&field.value, raw) {
             (FieldExpr::End(set, end), _) => Values::I32(List::end(&lists[*set], *end).to_vec()),
@@ -168,8 +168,9 @@ fn read(field: &Field, folder: &mut Folder) -> Result<Option<Raw>, Diagnostic> {
     let one = leaf(&field.value).filter(|_| leaves(&field.value) == 1);
     let one = one.ok_or_else(|| {
         let message = format!("field `{}` reads {} sources, one is needed", field.name, leaves(&field.value));
-        Diagnostic::error(Code::G0502, field.span, message)
-            .hint("a field is made of one column, range of columns or file; combine fields in the program")
+        Diagnostic::error(Code::G0502, field.span, message).hint(
+            "a field is made of one column, range of columns or file; combine fields in a definition: `sum = a + b`",
+        )
     })?;
     raw(one, folder).map(Some).map_err(|e| e.at(field.span))
 }
