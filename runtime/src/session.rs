@@ -34,6 +34,8 @@ pub struct Options {
     pub steps: Option<u64>,
     /// Stop at the first step whose loss is not finite, and say which equation was first.
     pub check_finite: bool,
+    /// Measure every kernel of the steps.
+    pub profile: bool,
     /// How to compile.
     pub compile: CompileOptions,
 }
@@ -50,6 +52,7 @@ impl Default for Options {
             epochs: None,
             steps: None,
             check_finite: false,
+            profile: false,
             compile: CompileOptions::default(),
         }
     }
@@ -183,6 +186,9 @@ impl Session {
         let executable = self.executable(name);
         let mut bound = Bound::new(&executable, &all, &self.store, self.options.threads);
         self.peak = self.peak.max(bound.peak);
+        if self.options.profile {
+            bound.start_clock();
+        }
         let inputs: Vec<InputId> = bound.inputs().collect();
         for input in inputs {
             let declared = self.unit.inputs[input.index()].clone();

@@ -6,6 +6,7 @@ use crate::data::Dataset;
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
 use crate::finite::Watch;
+use crate::device::cpu::profile::KernelTime;
 use crate::session::{Session, gather, no_result};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{HyperId, InputId, Output, Part, Schedule, Stage};
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub peak: usize,
     /// Was the run ended before its last step?
     pub interrupted: bool,
+    /// What each kernel of each stage's step took, if that was asked for.
+    pub profile: Vec<(String, Vec<KernelTime>)>,
 }
 
 /// A step function bound to one size of batches, with memory for the batch's rows.
@@ -266,7 +269,9 @@ pub fn train(
     let elapsed = start.elapsed();
     let reports = session.reports()?;
     observer.reported(session.step, &reports);
-    Ok(Outcome { losses, reports, elapsed, peak: session.peak_bytes(), interrupted })
+    let profile = phases.iter().map(|p| (p.function.clone(), p.full.bound.times()));
+    let profile = if session.options.profile { profile.collect() } else { Vec::new() };
+    Ok(Outcome { losses, reports, elapsed, peak: session.peak_bytes(), interrupted, profile })
 }
 
 /// Evaluates the reports of a task, which trains nothing.
@@ -278,7 +283,8 @@ pub fn evaluate(session: &mut Session, observer: &mut (dyn Observer + Send)) -> 
     observer.started(session, 0);
     let reports = session.reports()?;
     observer.reported(0, &reports);
-    Ok(Outcome { losses: vec![], reports, elapsed: start.elapsed(), peak: session.peak_bytes(), interrupted: false })
+    let (elapsed, peak) = (start.elapsed(), session.peak_bytes());
+    Ok(Outcome { losses: vec![], reports, elapsed, peak, interrupted: false, profile: vec![] })
 }
 
 /// The size of the dim of batches: rows, or groups of rows.

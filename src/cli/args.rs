@@ -33,6 +33,8 @@ pub enum Command {
         /// The code.
         code: String,
     },
+    /// Show where the time of training steps goes, kernel by kernel
+    Profile(ProfileArgs),
     /// Measure compile time, training steps and optimizer passes on this machine.
     Bench(BenchArgs),
 }
@@ -129,6 +131,21 @@ pub struct TrainArgs {
     /// Where the time went.
     #[arg(long)]
     pub timings: bool,
+}
+
+/// `gannet profile`.
+#[derive(Args)]
+pub struct ProfileArgs {
+    /// The model file.
+    pub file: PathBuf,
+    /// The train block (default: the first).
+    pub name: Option<String>,
+    /// How to run (50 steps, unless told otherwise).
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// One JSON object a kernel instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `gannet test`.

@@ -16,6 +16,7 @@ mod emit;
 mod files;
 mod fmt;
 mod lint;
+mod profile;
 mod progress;
 mod show;
 mod test;
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
         Command::Fmt(args) => fmt::fmt(args),
         Command::Emit(args) => emit::emit(args),
         Command::Explain { code } => explain(code),
+        Command::Profile(args) => profile::profile(args),
         Command::Bench(args) => bench::bench(args),
     };
     match done {

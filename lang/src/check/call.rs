@@ -213,6 +213,10 @@ impl Elab<'_> {
             let instance = self.anonymous(net, span);
             return self.call_instance(&instance, args, span, scope);
         }
+        if self.wants_data(&net, args, scope) {
+            let net = self.with_defaults(net, span)?;
+            return self.call_net(net, args, span, scope);
+        }
         let name = net.decl.name.name.clone();
         let pairs = self.pair(&name, &net.decl.statics.clone(), args, span, scope)?;
         for ((name, value, at), param) in pairs.into_iter().zip(&net.decl.statics.clone()) {
@@ -224,6 +228,16 @@ impl Elab<'_> {
         }
         net.applied = true;
         Ok(Value::Net(net))
+    }
+
+    /// `layernorm(x)`: static arguments that all have defaults need not be written where what is given is data.
+    fn wants_data(&mut self, net: &Net, args: &[Arg], scope: &Rc<Scope>) -> bool {
+        let decl = &net.decl;
+        if args.is_empty() || args.len() > decl.params.len() || decl.statics.iter().any(|s| s.default.is_none()) {
+            return false;
+        }
+        let tensor = self.quietly(&args[0].value, scope);
+        matches!(tensor, Some(Value::Tensor(t)) if !t.axes.is_empty() || matches!(self.elem(&t), crate::program::Elem::Index(_)))
     }
 
     fn call_instance(&mut self, instance: &Rc<Instance>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {

@@ -64,6 +64,7 @@ impl Elab<'_> {
                 .or_else(|| bodies.first().and_then(|body| self.edge_guess(&name, body, scope)))
                 .or_else(|| if let Some(Value::Dim(d)) = scope.get(&name) { Some(d) } else { None });
             let Some(dim) = dim else {
+                self.faults_of_indexed(&name, bodies, scope)?;
                 return fail(
                     Diagnostic::error(
                         Code::G0211,
@@ -250,6 +251,21 @@ impl Elab<'_> {
         inner
     }
 
+    /// A variable's dim is not clear where what it indexes has a fault: then that is what to say.
+    fn faults_of_indexed(&mut self, var: &str, bodies: &[&Expr], scope: &Rc<Scope>) -> Check<()> {
+        let mut open = bodies.to_vec();
+        while let Some(e) = open.pop() {
+            if let ExprKind::Bracket(base, items, _) = &*e.kind
+                && matches!(&*base.kind, ExprKind::Name { .. })
+                && names_any(items, var)
+            {
+                self.eval(base, scope)?;
+            }
+            open.extend(children(e));
+        }
+        Ok(())
+    }
+
     /// Evaluates what is indexed, to learn its type, and forgets what it finds wrong and which call sites it passed.
     pub fn quietly(&mut self, e: &Expr, scope: &Rc<Scope>) -> Option<Value> {
         self.on_trial(|elab| elab.eval(e, scope))
@@ -278,6 +294,11 @@ fn names_one(item: &IndexItem, vars: &[String]) -> bool {
         IndexItem::Expr(e) => matches!(&*e.kind, ExprKind::Name { name, .. } if vars.contains(name)),
         _ => false,
     }
+}
+
+/// Is one of the indices this variable?
+fn names_any(items: &[IndexItem], var: &str) -> bool {
+    items.iter().any(|item| names_one(item, &[var.to_string()]))
 }
 
 /// The name of an index variable, if the item is one.

@@ -5,12 +5,14 @@ use super::contract::{self, Batch, Epilogue, Offsets, Operand, OperandMut, Produ
 use super::library::BoundLibrary;
 pub use super::library::Fault;
 use super::memory::Memory;
+use super::profile::Clock;
 use super::repeat::{BoundRepeat, Given};
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
 use gannet_compiler::plan::{Access, BufferId, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
 use gannet_lang::program::{Axis, InputId, Output};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Iterations times instructions below which a traversal is not split: what one hand-over to another thread costs.
 const SPLIT_WORK: i64 = 32 * 1024;
@@ -73,6 +75,7 @@ pub struct Bound {
     work: Vec<Work>,
     scratch: Memory,
     threads: usize,
+    clock: Option<Clock>,
     /// Bytes of scratch memory that the binding holds.
     pub peak: usize,
 }
@@ -172,7 +175,8 @@ impl Bound {
         peak += scratch.len();
         peak += work.iter().map(|w| if let Work::Repeat(l) = w { l.peak() } else { 0 }).sum::<usize>();
         let sizes = sizes.iter().map(|n| *n as i64).collect();
-        Bound { executable: executable.clone(), sizes, arena, results, pointers, work, scratch, threads, peak }
+        let executable = executable.clone();
+        Bound { executable, sizes, arena, results, pointers, work, scratch, threads, clock: None, peak }
     }
 
     /// The plan.
@@ -214,7 +218,8 @@ impl Bound {
     pub fn run_kernels(&mut self, hypers: &[f64], step: f64, seed: u64) -> Result<(), Fault> {
         let context = Context::new(&self.pointers, &self.sizes, hypers, step, seed);
         let (pointers, double) = (&self.pointers, self.executable.plan.double);
-        for work in &mut self.work {
+        for (k, work) in self.work.iter_mut().enumerate() {
+            let start = self.clock.as_ref().map(|_| Instant::now());
             match work {
                 Work::Traversal { call, count, grain } => traverse(*call, &context, 0, *count, *grain),
                 Work::Library(c) => c.run(pointers)?,
@@ -222,8 +227,31 @@ impl Bound {
                 Work::Contraction(c) if double => c.run::<f64>(pointers, &context, &mut self.scratch, self.threads),
                 Work::Contraction(c) => c.run::<f32>(pointers, &context, &mut self.scratch, self.threads),
             }
+            if let (Some(clock), Some(start)) = (&mut self.clock, start) {
+                clock.ran(k, start);
+            }
         }
         Ok(())
+    }
+
+    /// Measures every kernel from here on.
+    pub fn start_clock(&mut self) {
+        self.clock = Some(Clock::new(self.work.len()));
+        for work in &mut self.work {
+            if let Work::Repeat(l) = work {
+                l.step_mut().start_clock();
+            }
+        }
+    }
+
+    /// What was measured so far.
+    pub(super) fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
+    }
+
+    /// The step of a kernel that is a loop.
+    pub(super) fn step_of(&self, kernel: usize) -> Option<&Bound> {
+        if let Work::Repeat(l) = &self.work[kernel] { Some(l.step()) } else { None }
     }
 
     /// The buffer of the operand of that number, if this is the step of a loop and reads it.

@@ -6,6 +6,7 @@ pub mod execute;
 pub mod library;
 mod linear;
 pub mod memory;
+pub mod profile;
 mod repeat;
 mod work;
 

@@ -168,6 +168,16 @@ impl BoundRepeat {
         BoundRepeat { call: call.clone(), inner, count, operands, args, outputs, reorder, last, kept }
     }
 
+    /// Its step.
+    pub fn step(&self) -> &Bound {
+        &self.inner
+    }
+
+    /// Its step, to change how it runs.
+    pub fn step_mut(&mut self) -> &mut Bound {
+        &mut self.inner
+    }
+
     /// Bytes of memory that the binding holds.
     pub fn peak(&self) -> usize {
         let copied = |o: &Operand| o.copied.as_ref().map_or(0, |c| c.1.len());
