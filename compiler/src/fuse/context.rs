@@ -6,7 +6,7 @@ use super::prepare::{Parts, parts};
 use super::refs::Stored;
 use crate::graph::{At, Graph, NodeId, Op};
 use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
-use gannet_lang::program::{Axis, Elem, Fun, Output, Size};
+use gannet_lang::program::{Axis, Elem, Fun, Output};
 use std::collections::BTreeMap;
 
 /// An expression that costs so much is stored rather than computed in several places.
@@ -320,104 +320,6 @@ impl<'g> Context<'g> {
         outer * inner * below.max(1.0)
     }
 
-    fn choose_orders(&mut self, given: &[Vec<Axis>]) {
-        let reduced = self.reduced_axes();
-        let tables = &self.graph.tables;
-        let mut known: Vec<Vec<Axis>> = Vec::new();
-        known.extend(given.iter().cloned());
-        known.extend(tables.params.iter().map(|p| p.ty.axes.clone()));
-        known.extend(tables.states.iter().map(|s| s.ty.axes.clone()));
-        known.extend(tables.inputs.iter().map(|i| i.ty.axes.clone()));
-        let places = self.loop_places();
-        let mut orders = BTreeMap::new();
-        for id in self.nodes() {
-            let order = match &self.graph.node(id).op {
-                Op::Input(i) => tables.inputs[i.index()].ty.axes.clone(),
-                Op::Param(p) => tables.params[p.index()].ty.axes.clone(),
-                Op::State(s) => tables.states[s.index()].ty.axes.clone(),
-                Op::Arg(k, ..) => given[*k as usize].clone(),
-                _ if !self.stored[id.index()] => continue,
-                _ => {
-                    let axes = &self.graph.ty(id).axes;
-                    let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
-                    let known = known.iter().find(same).cloned();
-                    let order = known.unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
-                    match places.get(&id) {
-                        // A loop sees one place of this axis at a time: each lies in one piece.
-                        Some(first) => first_axis(order, *first),
-                        None => order,
-                    }
-                }
-            };
-            orders.insert(id, order);
-        }
-        for (output, id) in &self.graph.outputs {
-            let order = match output {
-                Output::Param(p) => &tables.params[p.index()].ty.axes,
-                Output::State(s) => &tables.states[s.index()].ty.axes,
-                _ => continue,
-            };
-            if !self.is_leaf(*id) && !places.contains_key(id) {
-                orders.insert(*id, order.clone());
-            }
-        }
-        self.orders = orders;
-    }
-
-    /// The axis of a loop that goes through a node place by place, or that keeps it of every step.
-    fn loop_places(&self) -> BTreeMap<NodeId, Axis> {
-        let mut places = BTreeMap::new();
-        for id in self.nodes() {
-            let node = self.graph.node(id);
-            match &node.op {
-                Op::Loop(body) => {
-                    for slice in &node.args[body.states..body.states + body.slices] {
-                        places.entry(*slice).or_insert(body.axis);
-                    }
-                }
-                Op::Part(k) => {
-                    if let Op::Loop(body) = &self.graph.node(node.args[0]).op
-                        && (body.states..body.steps_part()).contains(&(*k as usize))
-                    {
-                        places.insert(id, body.axis);
-                    }
-                }
-                _ => {}
-            }
-        }
-        places
-    }
-
-    /// The rows of data outermost, then open dims, axes that are reduced innermost.
-    fn natural_order(&self, axes: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
-        let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
-        let mut order = axes.to_vec();
-        let inputs = &self.graph.tables.inputs;
-        let row = |a: &Axis| inputs.iter().any(|i| i.ty.axes.first() == Some(a));
-        order.sort_by_key(|a| (!row(a), reduced.contains(a), !open(a), *a));
-        order
-    }
-
-    /// The axes over which each node is reduced, other than by contractions.
-    fn reduced_axes(&self) -> Vec<Vec<Axis>> {
-        let mut reduced: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
-        for id in self.nodes().into_iter().rev() {
-            let node = self.graph.node(id);
-            let own: Vec<Axis> = match &node.op {
-                Op::Reduce(_, axes) => axes.to_vec(),
-                Op::Map(_) => reduced[id.index()].clone(),
-                _ => continue,
-            };
-            for arg in &node.args {
-                let list = &mut reduced[arg.index()];
-                list.extend(own.iter().filter(|a| self.graph.ty(*arg).has(**a)));
-                list.sort();
-                list.dedup();
-            }
-        }
-        reduced
-    }
-
     fn choose_splits(&mut self) {
         for id in self.nodes() {
             if self.products.contains_key(&id) || !self.options.fusion {
@@ -450,30 +352,6 @@ impl<'g> Context<'g> {
     fn innermost(&self, id: NodeId) -> Option<Axis> {
         self.model_order(id, &[]).last().copied()
     }
-
-    /// The storage order of the largest stored node from which `id` is computed, by the axes it shares with `axes`
-    /// (all axes, if none are given).
-    pub fn model_order(&self, id: NodeId, axes: &[Axis]) -> Vec<Axis> {
-        let mut best: (usize, Vec<Axis>) = (0, Vec::new());
-        let mut todo: Vec<NodeId> = self.graph.node(id).args.to_vec();
-        let mut seen: Vec<NodeId> = Vec::new();
-        while let Some(n) = todo.pop() {
-            if seen.contains(&n) {
-                continue;
-            }
-            seen.push(n);
-            match self.orders.get(&n) {
-                Some(order) => {
-                    let shared = order.iter().filter(|a| axes.is_empty() || axes.contains(a)).count();
-                    if shared > best.0 {
-                        best = (shared, order.clone());
-                    }
-                }
-                None => todo.extend(self.graph.node(n).args.iter().copied()),
-            }
-        }
-        best.1
-    }
 }
 
 /// A short name of an operation.
@@ -488,10 +366,4 @@ fn op_name(op: &Op) -> String {
         Op::Part(_) => "part".into(),
         _ => "value".into(),
     }
-}
-
-/// The order with an axis moved to the front.
-fn first_axis(order: Vec<Axis>, first: Axis) -> Vec<Axis> {
-    let rest = order.into_iter().filter(|a| *a != first);
-    std::iter::once(first).chain(rest).collect()
 }

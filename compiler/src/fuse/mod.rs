@@ -12,6 +12,7 @@ mod context;
 mod exact;
 mod library;
 mod loops;
+mod orders;
 mod place;
 mod prepare;
 mod product;

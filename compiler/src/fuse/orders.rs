@@ -1,0 +1,174 @@
+//! Storage orders: which axis of each stored node lies innermost.
+//! Law: what is read together is stored alike: the rows of data outermost, axes that are reduced innermost.
+
+use super::context::Context;
+use crate::graph::{At, NodeId, Op, Type};
+use gannet_lang::program::{Axis, Output, Size};
+use std::collections::BTreeMap;
+
+impl Context<'_> {
+    pub(super) fn choose_orders(&mut self, given: &[Vec<Axis>]) {
+        let reduced = self.reduced_axes();
+        let tables = &self.graph.tables;
+        let mut known: Vec<Vec<Axis>> = Vec::new();
+        known.extend(given.iter().cloned());
+        known.extend(tables.params.iter().map(|p| p.ty.axes.clone()));
+        known.extend(tables.states.iter().map(|s| s.ty.axes.clone()));
+        known.extend(tables.inputs.iter().map(|i| i.ty.axes.clone()));
+        let places = self.loop_places();
+        let mut orders = BTreeMap::new();
+        for id in self.nodes() {
+            let order = match &self.graph.node(id).op {
+                Op::Input(i) => tables.inputs[i.index()].ty.axes.clone(),
+                Op::Param(p) => tables.params[p.index()].ty.axes.clone(),
+                Op::State(s) => tables.states[s.index()].ty.axes.clone(),
+                Op::Arg(k, ..) => given[*k as usize].clone(),
+                _ if !self.stored[id.index()] => continue,
+                _ => {
+                    let axes = &self.graph.ty(id).axes;
+                    let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
+                    let known = known.iter().find(same).cloned();
+                    let order = known.unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
+                    match places.get(&id) {
+                        // A loop sees one place of this axis at a time: each lies in one piece.
+                        Some(first) => first_axis(order, *first),
+                        None => order,
+                    }
+                }
+            };
+            orders.insert(id, order);
+        }
+        for (output, id) in &self.graph.outputs {
+            let order = match output {
+                Output::Param(p) => &tables.params[p.index()].ty.axes,
+                Output::State(s) => &tables.states[s.index()].ty.axes,
+                _ => continue,
+            };
+            if !self.is_leaf(*id) && !places.contains_key(id) {
+                orders.insert(*id, order.clone());
+            }
+        }
+        self.orders = orders;
+    }
+
+    /// The axis of a loop that goes through a node place by place, or that keeps it of every step.
+    fn loop_places(&self) -> BTreeMap<NodeId, Axis> {
+        let mut places = BTreeMap::new();
+        for id in self.nodes() {
+            let node = self.graph.node(id);
+            match &node.op {
+                Op::Loop(body) => {
+                    for slice in &node.args[body.states..body.states + body.slices] {
+                        places.entry(*slice).or_insert(body.axis);
+                    }
+                }
+                Op::Part(k) => {
+                    if let Op::Loop(body) = &self.graph.node(node.args[0]).op
+                        && (body.states..body.steps_part()).contains(&(*k as usize))
+                    {
+                        places.insert(id, body.axis);
+                    }
+                }
+                _ => {}
+            }
+        }
+        places
+    }
+
+    /// The rows of data outermost, then open dims, axes that are reduced innermost.
+    fn natural_order(&self, axes: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
+        let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
+        let mut order = axes.to_vec();
+        order.sort_by_key(|a| (!self.is_row(*a), reduced.contains(a), !open(a), *a));
+        order
+    }
+
+    /// Does the axis go over the rows of data?
+    fn is_row(&self, axis: Axis) -> bool {
+        self.graph.tables.inputs.iter().any(|i| i.ty.axes.first() == Some(&axis))
+    }
+
+    /// The axes over which each node is reduced, other than by products. Sums over rows do not count: they add up rows
+    /// wherever what else they go over is stored.
+    fn reduced_axes(&self) -> Vec<Vec<Axis>> {
+        let mut reduced: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
+        let rows = |axes: &[Axis]| axes.iter().any(|a| self.is_row(*a));
+        for id in self.nodes().into_iter().rev() {
+            let node = self.graph.node(id);
+            let own: Vec<Axis> = match &node.op {
+                Op::Reduce(_, axes) | Op::Contract(axes) if rows(axes) => continue,
+                Op::Reduce(_, axes) => axes.to_vec(),
+                Op::Contract(axes) if !self.products.contains_key(&id) => axes.to_vec(),
+                Op::Map(_) => reduced[id.index()].clone(),
+                Op::Read { at, .. } => {
+                    let list = renamed_back(at, &reduced[id.index()]);
+                    add(&mut reduced[node.args[0].index()], &list, self.graph.ty(node.args[0]));
+                    continue;
+                }
+                _ => continue,
+            };
+            for arg in &node.args {
+                add(&mut reduced[arg.index()], &own, self.graph.ty(*arg));
+            }
+        }
+        reduced
+    }
+
+    /// The storage order of the largest stored node from which `id` is computed, by the axes it shares with `axes`
+    /// (all axes, if none are given), in the names that they have at `id`.
+    pub fn model_order(&self, id: NodeId, axes: &[Axis]) -> Vec<Axis> {
+        let mut best: (usize, Vec<Axis>) = (0, Vec::new());
+        let mut todo: Vec<(NodeId, Vec<(Axis, Axis)>)> =
+            self.graph.node(id).args.iter().map(|a| (*a, Vec::new())).collect();
+        let mut seen: Vec<NodeId> = Vec::new();
+        while let Some((n, names)) = todo.pop() {
+            if seen.contains(&n) {
+                continue;
+            }
+            seen.push(n);
+            let named = |a: &Axis| names.iter().find(|(inner, _)| inner == a).map_or(*a, |(_, outer)| *outer);
+            let node = self.graph.node(n);
+            match (self.orders.get(&n), &node.op) {
+                (Some(order), _) => {
+                    let order: Vec<Axis> = order.iter().map(named).collect();
+                    let shared = order.iter().filter(|a| axes.is_empty() || axes.contains(a)).count();
+                    if shared > best.0 {
+                        best = (shared, order);
+                    }
+                }
+                (None, Op::Read { at, .. }) => {
+                    let inner = self.graph.ty(node.args[0]).axes.iter().map(|a| {
+                        let to = at.iter().find(|(from, _)| from == a).and_then(|(_, to)| to.as_axis());
+                        (*a, named(&to.unwrap_or(*a)))
+                    });
+                    todo.push((node.args[0], inner.collect()));
+                    todo.extend(node.args[1..].iter().map(|a| (*a, names.clone())));
+                }
+                (None, _) => todo.extend(node.args.iter().map(|a| (*a, names.clone()))),
+            }
+        }
+        best.1
+    }
+}
+
+/// Axes of a read's operand that have these names in its result.
+fn renamed_back(at: &[(Axis, At)], axes: &[Axis]) -> Vec<Axis> {
+    let back = |a: &Axis| {
+        let from = at.iter().find(|(_, to)| to.as_axis() == Some(*a)).map(|(from, _)| *from);
+        from.or_else(|| at.iter().all(|(from, _)| from != a).then_some(*a))
+    };
+    axes.iter().filter_map(back).collect()
+}
+
+/// Adds those axes that a type has to a sorted list.
+fn add(list: &mut Vec<Axis>, axes: &[Axis], ty: &Type) {
+    list.extend(axes.iter().filter(|a| ty.has(**a)));
+    list.sort();
+    list.dedup();
+}
+
+/// The order with an axis moved to the front.
+fn first_axis(order: Vec<Axis>, first: Axis) -> Vec<Axis> {
+    let rest = order.into_iter().filter(|a| *a != first);
+    std::iter::once(first).chain(rest).collect()
+}
