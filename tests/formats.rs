@@ -48,6 +48,13 @@ fn archive(path: &Path, members: &[(&str, Vec<u8>)]) {
     zip.finish().expect("written");
 }
 
+/// Writes a PNG file.
+fn png_file(path: &Path, (rows, columns): (u32, u32), colour: png::ColorType, pixels: &[u8]) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).expect("made"), columns, rows);
+    encoder.set_color(colour);
+    encoder.write_header().expect("written").write_image_data(pixels).expect("written");
+}
+
 #[test]
 fn archives() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -80,8 +87,8 @@ fn images() {
     for (class, shade) in [("cat", 10), ("dog", 200)] {
         std::fs::create_dir(path.join(class)).expect("made");
         for k in 0..2u8 {
-            let pixels = image::GrayImage::from_fn(3, 2, |x, y| image::Luma([shade + 10 * k + (3 * y + x) as u8]));
-            pixels.save(path.join(class).join(format!("{k}.png"))).expect("written");
+            let pixels: Vec<u8> = (0..6).map(|p| shade + 10 * k + p).collect();
+            png_file(&path.join(class).join(format!("{k}.png")), (2, 3), png::ColorType::Grayscale, &pixels);
         }
     }
     let program = |ty: &str, pattern: &str| {
@@ -95,13 +102,17 @@ fn images() {
     assert_eq!(found[0][..6], [5.0, 5.5, 6.0, 6.5, 7.0, 7.5]);
     assert_eq!(found[0][18..], [105.0, 105.5, 106.0, 106.5, 107.0, 107.5]);
     assert_eq!(found[1], [0.0, 0.0, 1.0, 1.0]);
-    refused(path, &program("real[row, column, channel]", "*/*.png"), &["G0502", "6 numbers"]);
+    refused(
+        path,
+        &program("real[row, column, channel]", "*/*.png"),
+        &["G0502", "2 rows, 3 columns and 1 channel,", "channel = 3"],
+    );
     refused(path, &program("real[row, column]", "*/*.jpg"), &["G0501", "no files `*/*.jpg`"]);
     refused(path, &gray.replace("kind\n", "kind = 1\n"), &["G0503", "2 different names of a folder", "`kind`"]);
-    image::RgbImage::from_pixel(3, 2, image::Rgb([1, 2, 3])).save(path.join("dog/2.png")).expect("written");
-    refused(path, &gray, &["G0502", "2.png` has the shape [2, 3, 3]", "[2, 3]"]);
+    png_file(&path.join("dog/2.png"), (2, 3), png::ColorType::Rgb, &[1, 2, 3].repeat(6));
+    refused(path, &gray, &["G0502", "2.png` has 2 rows, 3 columns and 3 channels", "real[row, column, channel]"]);
     std::fs::write(path.join("dog/2.png"), b"no image").expect("written");
-    refused(path, &gray, &["G0501", "2.png` is no image"]);
+    refused(path, &gray, &["G0501", "2.png` is neither PNG nor JPEG"]);
 }
 
 #[test]

@@ -359,13 +359,24 @@ impl Items {
                 for arg in args {
                     match (&arg.name, &*arg.value.kind) {
                         (None, ExprKind::FileRef(name)) if file.is_none() => file = Some(name.clone()),
-                        (Some(n), _) if n.name == "every" => every = Some(self.fixed(&arg.value)? as usize),
+                        (Some(n), _) if n.name == "every" => every = Some(self.distance(&arg.value)?),
                         _ => return wrong(),
                     }
                 }
                 Ok(FieldExpr::Symbols { file, bytes: name == "bytes", every })
             }
             _ => wrong(),
+        }
+    }
+
+    /// How far apart windows of a text start.
+    fn distance(&self, e: &Expr) -> Check<usize> {
+        match self.fixed(e)? {
+            0 => fail(
+                Diagnostic::error(Code::G0303, e.span, "windows that start every 0 symbols are all one window")
+                    .hint("with `every = 1` a window starts at each symbol"),
+            ),
+            n => Ok(n as usize),
         }
     }
 

@@ -49,10 +49,11 @@ impl Array {
             Numbers::F32(v) => v.len(),
             Numbers::F64(v) => v.len(),
         };
-        let expected: usize = shape.iter().product();
+        // No file has as many entries as do not fit a number.
+        let expected = shape.iter().try_fold(1usize, |n, k| n.checked_mul(*k)).unwrap_or(usize::MAX);
         if held != expected {
             let message = format!("`{file}` is cut off: {held} entries, its shape {shape:?} needs {expected}");
-            return Err(Fault::new(Code::G0502, message));
+            return Err(Fault::new(Code::G0502, message).hint(CUT));
         }
         if expected == 0 {
             return Err(Fault::new(Code::G0505, format!("`{file}` has no entries (shape {shape:?})")));
@@ -86,7 +87,14 @@ impl Array {
 
     /// An npy file.
     pub fn from_npy(bytes: &[u8], file: String) -> Result<Array, Fault> {
-        let bad = |e: &dyn std::fmt::Display| Fault::new(Code::G0501, format!("`{file}` is no npy file: {e}"));
+        let bad = |e: &dyn std::fmt::Display| {
+            Fault::new(Code::G0501, format!("`{file}` is no npy file: {e}"))
+                .hint("save it again, with numbers or truth values: `numpy.save(name, x.astype(\"float32\"))`")
+        };
+        if let Some(needed) = claimed(bytes).filter(|n| *n > bytes.len() as u64) {
+            let message = format!("`{file}` is cut off: {} bytes, its shape needs {needed} entries", bytes.len());
+            return Err(Fault::new(Code::G0502, message).hint(CUT));
+        }
         let npy = npyz::NpyFile::new(bytes).map_err(|e| bad(&e))?;
         if npy.order() == npyz::Order::Fortran && npy.shape().len() > 1 {
             return Err(Fault::new(Code::G0502, format!("`{file}` is stored column by column"))
@@ -114,4 +122,17 @@ impl Array {
         };
         Array::new(file.clone(), shape, numbers.map_err(|e| bad(&e))?)
     }
+}
+
+/// The way out where a file is shorter than it says.
+const CUT: &str = "the file was not written or copied to its end, or its header is damaged";
+
+/// How many entries the header of an npy file speaks of, as far as a number can hold it; each takes a byte or more.
+fn claimed(bytes: &[u8]) -> Option<u64> {
+    /// What is further behind is no header that NumPy writes: version 1 has 16 bits for its length.
+    const HEADER: usize = 1 << 16;
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(HEADER)]);
+    let shape = head.split_once("'shape'")?.1.split_once('(')?.1.split_once(')')?.0;
+    let sizes = shape.split(',').filter_map(|n| n.trim().trim_end_matches('L').parse::<u64>().ok());
+    Some(sizes.fold(1, u64::saturating_mul))
 }

@@ -3,8 +3,8 @@
 
 use super::{Column, Dataset, Sizes, Values};
 use crate::session::{Options, Session};
-use gannet_lang::diag::Diagnostic;
-use gannet_lang::program::{Data, Output, Unit};
+use gannet_lang::diag::{Code, Diagnostic};
+use gannet_lang::program::{Data, Elem, Field, Output, Unit};
 use std::sync::Arc;
 
 /// Draws are keyed by this seed, not by the run's.
@@ -13,7 +13,7 @@ const DATA_SEED: u64 = 0xDA7A;
 /// Draws a synthetic data set.
 ///
 /// # Errors
-/// An open dim without a size.
+/// An open dim without a size; a value that is not finite.
 pub fn draw(data: &Data, unit: &Unit, options: &Options) -> Result<Dataset, Diagnostic> {
     let session = Session::new(unit.clone(), None, Sizes::of(&unit.dims), own_options(unit, options, true))?;
     let (rows, columns) = run(data, unit, session, options.double)?;
@@ -23,7 +23,7 @@ pub fn draw(data: &Data, unit: &Unit, options: &Options) -> Result<Dataset, Diag
 /// Appends the fields that are computed from those read, over all rows, splits from files of their own among them.
 ///
 /// # Errors
-/// An open dim without a size; sizes that differ.
+/// An open dim without a size; sizes that differ; a value that is not finite.
 pub fn compute(
     data: &Data,
     unit: &Unit,
@@ -60,8 +60,19 @@ fn run(data: &Data, unit: &Unit, mut session: Session, double: bool) -> Result<(
         let numbers = bound.ordered(output, axes).expect("the plan has the function's outputs");
         // Data with edges are one whole.
         rows = if data.whole { 1 } else { bound.sizes()[axes[0].dim.index()] as usize };
+        finite(field, &numbers, numbers.len() / rows.max(1))?;
         let values = Values::of(&numbers, field.elem, double);
         columns.push(Column { name: field.name.clone(), elem: field.elem, width: numbers.len() / rows.max(1), values });
     }
     Ok((rows, columns))
+}
+
+/// What a program reads is finite, whether it comes from a file or from a definition.
+fn finite(field: &Field, numbers: &[f64], width: usize) -> Result<(), Diagnostic> {
+    let Some(k) = numbers.iter().position(|x| !x.is_finite()).filter(|_| field.elem == Elem::Real) else {
+        return Ok(());
+    };
+    let message = format!("row {}, entry {} of the field `{}` is {}", k / width, k % width, field.name, numbers[k]);
+    Err(Diagnostic::error(Code::G0504, field.span, message)
+        .hint("look for a division by 0 or a logarithm of 0 in its definition"))
 }

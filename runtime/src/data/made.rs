@@ -3,9 +3,9 @@
 //! Law: symbols and categories are numbered in their sorted order, and all fields of a data set that hold indices of one dim
 //! share one numbering.
 
-use super::Sizes;
 use super::array::{Array, Numbers};
 use super::source::{Fault, Folder, Source};
+use super::{Sizes, images};
 use gannet_lang::diag::Code;
 use gannet_lang::program::{Dim, DimId, Elem, Field, FieldExpr};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,31 +35,7 @@ impl Maker<'_> {
     /// Pixels as the files have them, 0 to 255; one row an image, in the order of their paths.
     fn images(&mut self, pattern: &str) -> Result<Array, Fault> {
         let files = self.folder.matching(pattern)?;
-        let (mut numbers, mut shape) = (Vec::new(), Vec::new());
-        for path in &files {
-            let shown = path.display();
-            let image =
-                image::open(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` is no image: {e}")))?;
-            let (w, h) = (image.width() as usize, image.height() as usize);
-            let (channels, pixels) = match image.color().channel_count() {
-                1 | 2 => (1, image.into_luma8().into_raw()),
-                3 => (3, image.into_rgb8().into_raw()),
-                _ => (4, image.into_rgba8().into_raw()),
-            };
-            let own = if channels == 1 { vec![h, w] } else { vec![h, w, channels] };
-            if shape.is_empty() {
-                shape = own;
-            } else if shape != own {
-                let first = files[0].display();
-                let message = format!("`{shown}` has the shape {own:?}, but `{first}` has {shape:?}");
-                return Err(
-                    Fault::new(Code::G0502, message).hint("all images of a field have one size and as many channels")
-                );
-            }
-            numbers.extend(pixels);
-        }
-        shape.insert(0, files.len());
-        Array::new(pattern.to_string(), shape, Numbers::U8(numbers))
+        images::read(&files, pattern, (self.field, self.dims), self.sizes)
     }
 
     /// For each file the number of the folder that it lies in.
@@ -95,13 +71,13 @@ impl Maker<'_> {
             let message = format!("the windows of `{}` have no size", self.field.name);
             return Err(Fault::new(Code::G0603, message).hint("give the dim of a window its size: `dim time = 64`"));
         };
-        let symbols: Vec<f64> = if bytes {
+        let symbols: Vec<u32> = if bytes {
             if let Elem::Index(dim) = self.field.elem
                 && self.sizes.get(dim).is_none()
             {
                 self.sizes.set(dim, 256);
             }
-            text.iter().map(|b| f64::from(*b)).collect()
+            text.iter().map(|b| u32::from(*b)).collect()
         } else {
             let decoded = String::from_utf8(text).map_err(|e| {
                 let message = format!("`{shown}` is no UTF-8 text (byte {})", e.utf8_error().valid_up_to());
@@ -110,18 +86,23 @@ impl Maker<'_> {
             let dim = self.index_dim("character")?;
             let all: BTreeSet<char> = decoded.chars().collect();
             let known = self.known(dim, all.into_iter().map(String::from).collect(), &shown, "character")?;
-            let numbers = BTreeMap::from_iter(known.iter().enumerate().map(|(k, c)| (c.as_str(), k as f64)));
+            let numbers = BTreeMap::from_iter(known.iter().enumerate().map(|(k, c)| (c.as_str(), k as u32)));
             let mut buffer = [0; 4];
             decoded.chars().map(|c| numbers[&*c.encode_utf8(&mut buffer)]).collect()
         };
-        let step = every.unwrap_or(width).max(1);
+        let step = every.unwrap_or(width);
         let rows = if symbols.len() < width { 0 } else { (symbols.len() - width) / step + 1 };
         if rows == 0 {
             let message = format!("`{shown}` has {} symbols, a window of `{}` {width}", symbols.len(), self.field.name);
-            return Err(Fault::new(Code::G0502, message));
+            return Err(Fault::new(Code::G0502, message).hint("take shorter windows, or a longer text"));
         }
-        let windows = (0..rows).flat_map(|r| symbols[r * step..r * step + width].iter().copied()).collect();
-        Array::new(shown, vec![rows, width], Numbers::F64(windows))
+        let windows = (0..rows).flat_map(|r| symbols[r * step..r * step + width].iter().copied());
+        let numbers = match symbols.iter().all(|s| *s <= u32::from(u8::MAX)) {
+            true => Numbers::U8(windows.map(|s| s as u8).collect()),
+            // A number of a character is below 2^21, and so exact.
+            false => Numbers::F32(windows.map(|s| s as f32).collect()),
+        };
+        Array::new(shown, vec![rows, width], numbers)
     }
 
     /// Names as numbers.

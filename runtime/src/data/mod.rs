@@ -5,6 +5,7 @@ mod array;
 mod drawn;
 mod edges;
 mod field;
+mod images;
 mod made;
 mod parquet;
 mod source;

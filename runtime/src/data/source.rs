@@ -103,9 +103,15 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, Fault> {
 /// An array of a NumPy archive; its name may lack the ending, and an archive of one array needs none.
 fn member(path: &Path, name: Option<&str>) -> Result<Array, Fault> {
     let shown = path.display().to_string();
-    let bad = |e: &dyn std::fmt::Display| Fault::new(Code::G0501, format!("`{shown}` is no npz file: {e}"));
+    let bad = |e: &dyn std::fmt::Display| {
+        Fault::new(Code::G0501, format!("`{shown}` is no npz file: {e}"))
+            .hint("it is damaged or cut off: save it again with `numpy.savez`")
+    };
     let file =
         std::fs::File::open(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
+    if file.metadata().is_ok_and(|m| m.len() == 0) {
+        return Err(Fault::new(Code::G0505, format!("`{shown}` is empty")));
+    }
     let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(|e| bad(&e))?;
     let names: Vec<String> = archive.file_names().map(|n| n.trim_end_matches(".npy").to_string()).collect();
     let wanted = match (name, &names[..]) {
@@ -118,11 +124,17 @@ fn member(path: &Path, name: Option<&str>) -> Result<Array, Fault> {
     };
     let Some(k) = names.iter().position(|n| n == wanted) else {
         let message = format!("`{shown}` has no array `{wanted}`");
-        return Err(Fault::new(Code::G0501, message).hint(format!("it holds {}", names.join(", "))));
+        let held = if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
+        return Err(Fault::new(Code::G0501, message).hint(format!("it holds {held}")));
     };
     let mut bytes = Vec::new();
+    // The size that the archive claims is not believed: the bytes grow as they are unpacked, and their sum is checked.
     archive.by_index(k).map_err(|e| bad(&e))?.read_to_end(&mut bytes).map_err(|e| bad(&e))?;
-    Array::from_npy(&bytes, format!("{shown}/{wanted}"))
+    let member = format!("{shown}/{wanted}");
+    if bytes.is_empty() {
+        return Err(Fault::new(Code::G0505, format!("`{member}` is empty")));
+    }
+    Array::from_npy(&bytes, member)
 }
 
 fn unpack(bytes: &[u8], shown: &str) -> Result<Vec<u8>, Fault> {
