@@ -194,16 +194,7 @@ impl Model {
         let double = options.double || unit.double;
         let declared = &program.data[k];
         let own = Options { double, ..options.clone() };
-        let set = match (&declared.source, &declared.drawn) {
-            (None, Some(drawn)) => data::synthetic(declared, drawn, &own),
-            (_, drawn) => {
-                data::load(declared, &program.dims, &self.places, &mut sizes, double).and_then(|set| match drawn {
-                    Some(unit) => data::compute(declared, unit, set, &mut sizes, &own),
-                    None => Ok(set),
-                })
-            }
-        };
-        let set = set.and_then(|s| data::have_twins(declared, unit, &s).map(|()| s));
+        let set = data::of_unit(declared, unit, &program.dims, &self.places, &mut sizes, &own);
         set.map(|s| (Some(Arc::new(s)), sizes)).map_err(|d| self.error(d))
     }
 

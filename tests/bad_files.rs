@@ -1,8 +1,11 @@
 //! Damaged and unfit files of every format: each finding has a code, names the file with sizes, and says a way out.
 //! Law: no file, whatever its bytes are, ends in a panic or takes memory that only its header asks for.
 
+#[macro_use]
+mod common;
+
+use common::archive;
 use gannet::{Model, Options};
-use std::io::Write;
 use std::path::Path;
 
 /// What is said of a program beside files, without the name of their folder.
@@ -22,15 +25,6 @@ fn of_file(name: &str, bytes: &[u8], source: &str) -> String {
     said(folder.path(), source)
 }
 
-macro_rules! says {
-    ($($name:ident $what:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(stringify!($name), $what);
-        }
-    )*};
-}
-
 /// An npy file of version 1 with this header and what follows it.
 fn npy(header: &str, body: &[u8]) -> Vec<u8> {
     let length = (header.len() as u16).to_le_bytes();
@@ -43,16 +37,6 @@ fn described(kind: &str, shape: &str) -> String {
 
 fn reals(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
-}
-
-fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in members {
-        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
-        zip.start_file(*name, options).expect("started");
-        zip.write_all(bytes).expect("written");
-    }
-    zip.finish().expect("written").into_inner()
 }
 
 fn pair() -> Vec<u8> {
@@ -96,13 +80,8 @@ fn changed(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
 }
 
 fn png(rows: u32, columns: u32, colour: png::ColorType, depth: png::BitDepth) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, columns, rows);
-    encoder.set_color(colour);
-    encoder.set_depth(depth);
     let bytes = (rows * columns) as usize * colour.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
-    encoder.write_header().expect("written").write_image_data(&vec![7; bytes]).expect("written");
-    out
+    common::png((rows, columns), colour, depth, &vec![7; bytes])
 }
 
 fn gray(rows: u32, columns: u32) -> Vec<u8> {

@@ -1,6 +1,9 @@
 //! What the command line says to wrong models, wrong data and broken runs: each finding has a code, a place and a way
 //! out, and nothing half-written is left.
 
+#[macro_use]
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -44,24 +47,12 @@ fn command(folder: &Path) -> Command {
 }
 
 fn finish(command: &mut Command, folder: &Path) -> String {
-    let out = command.output().expect("the binary runs");
-    let text = String::from_utf8_lossy(&out.stderr).replace(&folder.display().to_string(), "[dir]");
-    assert!(!text.contains("panicked"), "{text}");
-    format!("{text}exit {}", out.status.code().map_or("by a signal".to_string(), |c| c.to_string()))
+    common::said_by(command).replace(&folder.display().to_string(), "[dir]")
 }
 
 fn train(model: &str, data: Option<&str>, more: &[&str]) -> String {
     let args: Vec<&str> = ["train", "model.gnt"].iter().chain(more).copied().collect();
     run(model, data, &args)
-}
-
-macro_rules! says {
-    ($($name:ident $what:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(stringify!($name), $what);
-        }
-    )*};
 }
 
 says! {

@@ -1,6 +1,9 @@
 //! `--check-finite` names the first equation that made a NaN or an infinity, the index of the entry, and what it was made
 //! of: each fault here is seeded in a known line.
 
+#[macro_use]
+mod common;
+
 use std::process::Command;
 
 const DATA: &str = "1,2,0\n0,5,1\n7,-8,1\n30,9,0\n";
@@ -34,10 +37,7 @@ fn run(model: &str, args: &[&str]) -> String {
     std::fs::write(folder.path().join("points.csv"), DATA).expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_gannet"));
     command.current_dir(folder.path()).args(["train", "model.gnt", "--quiet", "--check-finite"]).args(args);
-    let out = command.output().expect("the binary runs");
-    let text = String::from_utf8_lossy(&out.stderr).to_string();
-    assert!(!text.contains("panicked"), "{text}");
-    format!("{text}exit {}", out.status.code().map_or("by a signal".to_string(), |c| c.to_string()))
+    common::said_by(&mut command)
 }
 
 /// The finding, and the line of the model that it points to.
@@ -49,16 +49,7 @@ fn located(body: &str, line: &str, args: &[&str]) -> String {
     said
 }
 
-macro_rules! finds {
-    ($($name:ident $what:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(stringify!($name), $what);
-        }
-    )*};
-}
-
-finds! {
+says! {
     log_of_nought located("  h = w[0] * x\n  s = log(h)\n  s + y*w[1]", "s = log(h)", &[]);
     nought_by_nought located("  h = w[0] * x\n  s = h / x\n  s + y*w[1]", "s = h / x", &[]);
     exp_overflow located("  h = 30 * w[0] * x\n  s = exp(h)\n  s + y*w[1]", "s = exp(h)", &[]);

@@ -1,7 +1,9 @@
 //! Data from archives, images, text, Parquet and columns of text: what arrives, and what is said of files that do not fit.
 
+mod common;
+
+use common::{archive, png};
 use gannet::{Model, Options};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,31 +39,13 @@ fn npy(shape: &[u64], numbers: &[f32]) -> Vec<u8> {
     out
 }
 
-fn archive(path: &Path, members: &[(&str, Vec<u8>)]) {
-    let mut zip = zip::ZipWriter::new(std::fs::File::create(path).expect("made"));
-    for (k, (name, bytes)) in members.iter().enumerate() {
-        let method = if k % 2 == 0 { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
-        let options = zip::write::SimpleFileOptions::default().compression_method(method);
-        zip.start_file(*name, options).expect("started");
-        zip.write_all(bytes).expect("written");
-    }
-    zip.finish().expect("written");
-}
-
-/// Writes a PNG file.
-fn png_file(path: &Path, (rows, columns): (u32, u32), colour: png::ColorType, pixels: &[u8]) {
-    let mut encoder = png::Encoder::new(std::fs::File::create(path).expect("made"), columns, rows);
-    encoder.set_color(colour);
-    encoder.write_header().expect("written").write_image_data(pixels).expect("written");
-}
-
 #[test]
 fn archives() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();
     let (x, y) = (npy(&[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), npy(&[3], &[0.0, 1.0, 1.0]));
-    archive(&path.join("set.npz"), &[("x.npy", x.clone()), ("y.npy", y)]);
-    archive(&path.join("one.npz"), &[("x.npy", x)]);
+    std::fs::write(path.join("set.npz"), archive(&[("x.npy", &x), ("y.npy", &y)])).expect("written");
+    std::fs::write(path.join("one.npz"), archive(&[("x.npy", &x)])).expect("written");
     let program = |source: &str, x: &str, y: &str| {
         format!(
             "dim c = 2, k = 2\ndata d from \"{source}\" {{\n  x: real[c] = file \"{x}\"\n  y: k = file \"{y}\"\n}}
@@ -88,7 +72,8 @@ fn images() {
         std::fs::create_dir(path.join(class)).expect("made");
         for k in 0..2u8 {
             let pixels: Vec<u8> = (0..6).map(|p| shade + 10 * k + p).collect();
-            png_file(&path.join(class).join(format!("{k}.png")), (2, 3), png::ColorType::Grayscale, &pixels);
+            let image = png((2, 3), png::ColorType::Grayscale, png::BitDepth::Eight, &pixels);
+            std::fs::write(path.join(class).join(format!("{k}.png")), image).expect("written");
         }
     }
     let program = |ty: &str, pattern: &str| {
@@ -109,7 +94,8 @@ fn images() {
     );
     refused(path, &program("real[row, column]", "*/*.jpg"), &["G0501", "no files `*/*.jpg`"]);
     refused(path, &gray.replace("kind\n", "kind = 1\n"), &["G0503", "2 different names of a folder", "`kind`"]);
-    png_file(&path.join("dog/2.png"), (2, 3), png::ColorType::Rgb, &[1, 2, 3].repeat(6));
+    let coloured = png((2, 3), png::ColorType::Rgb, png::BitDepth::Eight, &[1, 2, 3].repeat(6));
+    std::fs::write(path.join("dog/2.png"), coloured).expect("written");
     refused(path, &gray, &["G0502", "2.png` has 2 rows, 3 columns and 3 channels", "real[row, column, channel]"]);
     std::fs::write(path.join("dog/2.png"), b"no image").expect("written");
     refused(path, &gray, &["G0501", "2.png` is neither PNG nor JPEG"]);

@@ -169,6 +169,7 @@ fn flow(ctx: &mut Ctx<'_>, seeds: Vec<(NodeId, Term)>, wrts: &[NodeId]) -> BTree
                     open.entry(x).or_default().push(term);
                 }
             }
+            ctx.g.spans_from(first, y);
             continue;
         }
         let terms = ctx.merge(terms);
@@ -177,8 +178,7 @@ fn flow(ctx: &mut Ctx<'_>, seeds: Vec<(NodeId, Term)>, wrts: &[NodeId]) -> BTree
                 open.entry(x).or_default().push(term);
             }
         }
-        let span = ctx.g.span(y);
-        (first..ctx.g.len()).for_each(|id| ctx.g.set_span(NodeId::new(id), span));
+        ctx.g.spans_from(first, y);
         if wrts.contains(&y) {
             found.insert(y, terms);
         }

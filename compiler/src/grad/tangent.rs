@@ -104,8 +104,7 @@ impl Ctx<'_> {
                 [] => self.tangent(id, done),
                 one => Some(self.g.add_all(one)),
             };
-            let span = self.g.span(id);
-            (first..self.g.len()).for_each(|k| self.g.set_span(NodeId::new(k), span));
+            self.g.spans_from(first, id);
             done.insert(id, tangent);
         }
         done[&of]

@@ -168,6 +168,12 @@ impl Graph {
         }
     }
 
+    /// Nodes from this number on come from where `like` does, unless their place is known.
+    pub fn spans_from(&mut self, first: usize, like: NodeId) {
+        let span = self.span(like);
+        (first..self.len()).for_each(|k| self.set_span(NodeId::new(k), span));
+    }
+
     /// All ids in order: operands before users.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..self.nodes.len()).map(NodeId::new)

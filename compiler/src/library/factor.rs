@@ -20,6 +20,12 @@ pub fn qr(m: usize, n: usize, a: &[f64]) -> Vec<Vec<f64>> {
     (0..n).for_each(|k| q[k * n + k] = 1.0);
     mirrors.iter().rev().for_each(|v| mirror(v, m, n, &mut q));
     r.truncate(n * n);
+    upper(m, n, &mut q, &mut r);
+    vec![q, r]
+}
+
+/// Clears `r` below its diagonal and turns its rows, with the columns of `q`, so that no entry on the diagonal is negative.
+pub fn upper(m: usize, n: usize, q: &mut [f64], r: &mut [f64]) {
     for k in 0..n {
         (0..k).for_each(|j| r[k * n + j] = 0.0);
         if r[k * n + k] < 0.0 {
@@ -27,7 +33,6 @@ pub fn qr(m: usize, n: usize, a: &[f64]) -> Vec<Vec<f64>> {
             (0..m).for_each(|i| q[i * n + k] = -q[i * n + k]);
         }
     }
-    vec![q, r]
 }
 
 /// Reflects the columns of a matrix of `m` rows at the plane across `v`.

@@ -10,8 +10,8 @@ mod assign;
 mod factor;
 mod solve;
 
-pub use factor::{CUT, point_up};
-pub use solve::{SINGULAR, no_pivot};
+pub use factor::{CUT, point_up, upper};
+pub use solve::{SINGULAR, least_pivot};
 
 use gannet_lang::program::LibFun;
 

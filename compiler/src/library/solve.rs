@@ -10,11 +10,16 @@ struct Eliminated {
     odd: bool,
 }
 
+/// The pivot of an elimination up to which the matrix counts as singular.
+pub fn least_pivot(n: usize, a: &[f64]) -> f64 {
+    SINGULAR * n as f64 * a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
+}
+
 /// Gauss's elimination with the largest pivot of each column; multipliers stay below the diagonal.
 fn eliminate(n: usize, a: &[f64]) -> Option<Eliminated> {
     let mut a = a.to_vec();
     let (mut rows, mut odd): (Vec<usize>, bool) = ((0..n).collect(), false);
-    let least = SINGULAR * n as f64 * a.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+    let least = least_pivot(n, &a);
     for k in 0..n {
         let pivot = (k..n).reduce(|p, i| if a[i * n + k].abs() > a[p * n + k].abs() { i } else { p })?;
         if a[pivot * n + k].abs() <= least {
@@ -62,11 +67,6 @@ pub fn logdet(n: usize, a: &[f64]) -> (f64, f64) {
     (diagonal.map(|x| x.abs().ln()).sum(), sign)
 }
 
-/// A pivot of Cholesky's factor that is not positive.
-pub fn no_pivot(pivot: usize, rest: f64) -> String {
-    format!("the matrix is not positive definite (pivot {pivot} is {rest:.3e})")
-}
-
 /// The lower triangle `l` with `a = l l'`, of the symmetric part of `a`.
 pub fn cholesky(n: usize, a: &[f64]) -> Result<Vec<f64>, String> {
     let mut l = vec![0.0; n * n];
@@ -75,7 +75,7 @@ pub fn cholesky(n: usize, a: &[f64]) -> Result<Vec<f64>, String> {
             let known: f64 = (0..j).map(|k| l[i * n + k] * l[j * n + k]).sum();
             let rest = 0.5 * (a[i * n + j] + a[j * n + i]) - known;
             if i == j && rest <= SINGULAR * a[i * n + i].abs() {
-                return Err(no_pivot(i, rest));
+                return Err(format!("the matrix is not positive definite (pivot {i} is {rest:.3e})"));
             }
             l[i * n + j] = if i == j { rest.sqrt() } else { rest / l[j * n + j] };
         }

@@ -116,6 +116,13 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// A plain name as an expression.
+    pub fn name(name: impl Into<String>, span: Span) -> Expr {
+        Expr { kind: Box::new(ExprKind::Name { name: name.into(), primed: false }), span }
+    }
+}
+
 /// The forms of expressions.
 #[derive(Clone, Debug)]
 pub enum ExprKind {

@@ -20,10 +20,7 @@ impl Elab<'_> {
         let [IndexItem::Bind { var, dim: None, value: Some(v) }] = items else {
             return fail(Diagnostic::error(Code::G0301, span, "`along` takes a variable and its direction").hint(FORM));
         };
-        let name = Expr {
-            kind: Box::new(crate::ast::ExprKind::Name { name: var.name.clone(), primed: false }),
-            span: var.span,
-        };
+        let name = Expr::name(&var.name, var.span);
         let value = self.eval(body, scope)?;
         // Parameters come into being at a net's first evaluation, perhaps just now.
         let by = self.eval(&name, scope)?;

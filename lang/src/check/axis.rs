@@ -149,7 +149,7 @@ impl Elab<'_> {
             (false, _) => return fail(super::fiber::unbound_node(&fiber.node)),
         };
         let id = self.taken_at(t.id, node, to.id, span);
-        let place = Expr { kind: Box::new(ExprKind::Name { name: name.clone(), primed: false }), span: fiber.var.span };
+        let place = Expr::name(name, fiber.var.span);
         self.used_up(Value::Tensor(Tensor { id, axes: t.axes }), axis, active, &place)
     }
 

@@ -6,6 +6,7 @@ use super::value::{Closure, Instance, Net, Scope, Tensor, Value};
 use super::{Check, Elab, fail, near};
 use crate::ast::{Arg, Expr, ExprKind, FnDecl, Ident, IndexItem, ParamDecl};
 use crate::diag::{Code, Diagnostic, Span};
+use crate::program::Elem;
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -237,7 +238,7 @@ impl Elab<'_> {
             return false;
         }
         let tensor = self.quietly(&args[0].value, scope);
-        matches!(tensor, Some(Value::Tensor(t)) if !t.axes.is_empty() || matches!(self.elem(&t), crate::program::Elem::Index(_)))
+        matches!(tensor, Some(Value::Tensor(t)) if !t.axes.is_empty() || matches!(self.elem(&t), Elem::Index(_)))
     }
 
     fn call_instance(&mut self, instance: &Rc<Instance>, args: &[Arg], span: Span, scope: &Rc<Scope>) -> Check<Value> {

@@ -397,13 +397,14 @@ pub fn reads(e: &Expr) -> bool {
     }
 }
 
-/// Has a data block with a source definitions of its own?
+/// Has a data block fields that a program of its own computes: all those of synthetic data, definitions beside a file?
 pub fn computes(decl: &DataDecl) -> bool {
-    decl.body.iter().any(|s| match s {
+    let computed = |s: &DataStmt| match s {
         DataStmt::Stmt(_) => true,
         DataStmt::Field(f) => !reads(&f.value),
         _ => false,
-    })
+    };
+    decl.source.is_none() || decl.body.iter().any(computed)
 }
 
 /// How many numbers of a row an expression takes, if the text says it.

@@ -32,17 +32,6 @@ impl EdgeSet {
     }
 }
 
-/// The end of that name.
-pub fn end_named(name: &str) -> Option<End> {
-    match name {
-        "src" => Some(End::Src),
-        "dst" => Some(End::Dst),
-        "type" => Some(End::Type),
-        "twin" => Some(End::Twin),
-        _ => None,
-    }
-}
-
 /// Source, target and type of a set.
 type Ends = (DimId, DimId, Option<DimId>);
 
@@ -219,10 +208,10 @@ impl Items {
         }
         let span = decl.name.span;
         sets.push(Edges { name: name.clone(), dim: set.dim, src: set.src, dst: set.dst, by: set.by, value, span });
-        for (end, word) in [(End::Src, "src"), (End::Dst, "dst"), (End::Type, "type"), (End::Twin, "twin")] {
+        for end in End::ALL {
             if let Some(dim) = set.end(end) {
                 let value = FieldExpr::End(sets.len() - 1, end);
-                let name = format!("{name}.{word}");
+                let name = format!("{name}.{}", end.word());
                 fields.push(Field { name, elem: Elem::Index(dim), dims: vec![set.dim], value, span });
             }
         }
@@ -272,7 +261,7 @@ impl Items {
         }
         let mut ends = Vec::new();
         for column in &decl.columns {
-            match end_named(&column.name) {
+            match End::named(&column.name) {
                 Some(End::Type) if !typed => {
                     return fail(
                         Diagnostic::error(
@@ -304,9 +293,9 @@ impl Items {
                 end => ends.push(end),
             }
         }
-        for (end, word, needed) in [(End::Src, "src", true), (End::Dst, "dst", true), (End::Type, "type", typed)] {
+        for (end, needed) in [(End::Src, true), (End::Dst, true), (End::Type, typed)] {
             if needed && !ends.contains(&Some(end)) {
-                let message = format!("no column is `{word}`");
+                let message = format!("no column is `{}`", end.word());
                 return fail(Diagnostic::error(Code::G0404, decl.span, message).hint("for example `as src, dst`"));
             }
         }

@@ -2,7 +2,7 @@
 
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{Expr, ExprKind, Stmt, TrainStmt};
+use crate::ast::{Expr, Stmt, TrainStmt};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Elem, Fun, Op, Output, TermId};
 use std::rc::Rc;
@@ -59,7 +59,7 @@ impl Elab<'_> {
         outputs: &mut Vec<(Output, TermId)>,
     ) -> Check<()> {
         let (name, span) = (&l.targets[0].name, l.value.span);
-        let now = self.eval(&name_expr(name), scope)?;
+        let now = self.eval(&Expr::name(&name.name, name.span), scope)?;
         let v = self.let_value(l, scope)?;
         let (Value::Tensor(now), next) = (now, self.tensor(&v, span)?) else {
             return fail(Diagnostic::error(
@@ -95,9 +95,4 @@ impl Elab<'_> {
         scope.set(format!("{}'", name.name), Value::Tensor(next));
         Ok(())
     }
-}
-
-/// A name as an expression.
-pub(super) fn name_expr(name: &crate::ast::Ident) -> Expr {
-    Expr { kind: Box::new(ExprKind::Name { name: name.name.clone(), primed: false }), span: name.span }
 }

@@ -1,7 +1,7 @@
 //! Fibers: reductions and axis functions over the entries whose index array holds a given index, `sum[e -> v](m[e])`.
 //! Law: inside a fiber of `v` the variable `v` is the index array's entry, so nothing is laid out over both.
 
-use super::edges::{EdgeSet, end_named};
+use super::edges::EdgeSet;
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{BinaryOp, Expr, ExprKind, Ident, IndexItem};
@@ -29,7 +29,7 @@ impl Elab<'_> {
             if let ExprKind::Field(base, field) = &*e.kind
                 && let ExprKind::Name { name, .. } = &*base.kind
                 && name == var
-                && let Some(end) = end_named(&field.name)
+                && let Some(end) = End::named(&field.name)
             {
                 *typed |= end == End::Type;
                 return true;
@@ -74,7 +74,7 @@ impl Elab<'_> {
         if let Some(made) = self.made_end(set.dim, end) {
             return Ok(made);
         }
-        let name = format!("{}.{}", set.name, word(end));
+        let name = format!("{}.{}", set.name, end.word());
         let place = |k: &usize| self.items.fields[*k].iter().position(|f| f.name == name);
         let found = match self.data {
             Some(k) => place(&k).map(|f| (k, f)),
@@ -112,7 +112,7 @@ impl Elab<'_> {
 
     /// `e.src`, `fact.type`: an end of an index of edges, or a whole index array.
     pub fn edge_field(&mut self, v: &Value, field: &Ident, span: Span) -> Option<Check<Value>> {
-        let end = end_named(&field.name)?;
+        let end = End::named(&field.name)?;
         match v {
             Value::Dim(d) => {
                 let set = self.edges_over(*d)?;
@@ -134,8 +134,7 @@ impl Elab<'_> {
             .map(|item| match item {
                 IndexItem::Fiber { edge, set, .. } => {
                     let set = self.set_of(edge, set.as_ref(), &[body], scope)?;
-                    let name = ExprKind::Name { name: set.name, primed: false };
-                    let dim = Some(Expr { kind: Box::new(name), span: edge.span });
+                    let dim = Some(Expr::name(set.name, edge.span));
                     Ok(IndexItem::Bind { var: edge.clone(), dim, value: None })
                 }
                 other => Ok(other.clone()),
@@ -429,14 +428,4 @@ fn conjuncts(e: &Expr) -> Vec<&Expr> {
 pub fn unbound_node(node: &Ident) -> Diagnostic {
     Diagnostic::error(Code::G0104, node.span, format!("the index variable `{}` is bound nowhere", node.name))
         .hint(format!("bind it on the left of the equation: `h[{}] = sum[e -> {}](...)`", node.name, node.name))
-}
-
-/// The word for an end.
-pub fn word(end: End) -> &'static str {
-    match end {
-        End::Src => "src",
-        End::Dst => "dst",
-        End::Type => "type",
-        End::Twin => "twin",
-    }
 }

@@ -9,9 +9,9 @@
 use super::repeat::{Carried, Repeat};
 use super::value::{Member, Scope, Tensor, Value};
 use super::{Check, Elab, Frame, fail};
-use crate::ast::{Ident, LoopExpr, LoopKind, Stmt};
+use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{DimId, Elem, LoopId, LoopPart, Op, Size, StateId};
+use crate::program::{DimId, Elem, LoopPart, Op, Size, StateId};
 use std::rc::Rc;
 
 /// Turns up to which a loop over a dim is unrolled, unless the options say otherwise.
@@ -31,21 +31,24 @@ pub struct LateNext {
 impl Elab<'_> {
     /// `for l in layer { ... }`.
     pub fn layers(&mut self, var: &Ident, dim: DimId, body: &[Stmt], span: Span, scope: &Rc<Scope>) -> Check<()> {
-        let turns = match self.unit.dims[dim.index()].size {
-            Size::Fixed(n) => Some(n),
-            _ => None,
-        };
         let states = self.carried_by(body, scope);
-        match turns {
-            Some(n) if n <= self.options.unroll => self.unrolled_layers(var, (dim, n), body, scope),
-            Some(n) if states.is_none() => self.unrolled_layers(var, (dim, n), body, scope),
-            _ => self.looped_layers(var, dim, body, states.unwrap_or_default(), span, scope),
+        match self.unit.dims[dim.index()].size {
+            // What is no tensor, and what carries nothing, has turns that are known only one by one.
+            Size::Fixed(n) if n <= self.options.unroll || states.is_empty() => {
+                self.unrolled_layers(var, (dim, n), body, scope)
+            }
+            _ if states.is_empty() => {
+                let name = self.dim_name(dim);
+                let d = Diagnostic::error(Code::G0301, span, format!("this loop over `{name}` carries no tensor"));
+                fail(d.hint("give one a next value in it, `x' = x + linear(8)(x)`; or give the dim its size"))
+            }
+            _ => self.looped_layers(var, dim, body, states, span, scope),
         }
     }
 
     /// What the loop carries, with the values before it: names that are primed in the body and are no states of nets.
-    /// `None` if one of them is neither a tensor nor a tree.
-    fn carried_by(&self, body: &[Stmt], scope: &Rc<Scope>) -> Option<Vec<Carried>> {
+    /// Nothing if one of them is neither a tensor nor a tree.
+    fn carried_by(&self, body: &[Stmt], scope: &Rc<Scope>) -> Vec<Carried> {
         let mut carried: Vec<Carried> = Vec::new();
         for stmt in body {
             let Stmt::Let(l) = stmt else { continue };
@@ -55,15 +58,15 @@ impl Elab<'_> {
             if !t.primed || known || is_state(name, body, scope) {
                 continue;
             }
-            let first = scope.get(name)?;
-            match first {
-                Value::Num(_) | Value::Hyper(..) | Value::Dim(_) | Value::Truth(_) => {}
-                Value::Tensor(_) | Value::Tree(_) => {}
-                _ => return None,
-            }
+            let Some(first) = scope.get(name).filter(|v| {
+                let number = matches!(v, Value::Num(_) | Value::Hyper(..) | Value::Dim(_) | Value::Truth(_));
+                number || matches!(v, Value::Tensor(_) | Value::Tree(_))
+            }) else {
+                return Vec::new();
+            };
             carried.push(Carried { name: t.name.clone(), first, span: t.name.span });
         }
-        Some(carried)
+        carried
     }
 
     /// All turns, one after the other.
@@ -111,15 +114,10 @@ impl Elab<'_> {
         span: Span,
         scope: &Rc<Scope>,
     ) -> Check<()> {
-        if states.is_empty() {
-            let name = self.dim_name(dim);
-            let d = Diagnostic::error(Code::G0301, span, format!("this loop over `{name}` carries nothing"));
-            return fail(d.hint("give a tensor a next value in it: `x' = x + linear(8)(x)`"));
-        }
         let names: Vec<Ident> = states.iter().map(|s| s.name.clone()).collect();
         let ast = LoopExpr {
             kind: LoopKind::Iterate,
-            over: Some((var.clone(), super::every::name_expr(var))),
+            over: Some((var.clone(), Expr::name(&var.name, var.span))),
             count: None,
             condition: None,
             until: false,
@@ -128,8 +126,7 @@ impl Elab<'_> {
             from: vec![],
             body: body.to_vec(),
         };
-        let (id, axis) = (LoopId::new(0), self.fresh_axis(dim, &[]));
-        let value = self.repeat_along(Repeat { ast: &ast, id, axis, span, states, layers: true }, scope)?;
+        let value = self.repeat_over(&ast, dim, states, true, span, scope)?;
         let parts = match value {
             Value::Record(fields) => fields.into_iter().map(|f| f.1).collect(),
             one => vec![one],

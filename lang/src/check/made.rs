@@ -22,8 +22,6 @@ pub struct Made {
 /// Source, target and perhaps type, each over one axis.
 type Arrays = Vec<Tensor>;
 
-const ENDS: [End; 3] = [End::Src, End::Dst, End::Type];
-
 impl Elab<'_> {
     /// `edges near... = ...` in a body: the name stands for the set's dim.
     pub fn edges_stmt(&mut self, decl: &EdgesDecl, scope: &Rc<Scope>) -> Check<()> {
@@ -79,7 +77,7 @@ impl Elab<'_> {
         let own = self.fresh_axis(dim, &[]);
         let mut ends = Vec::new();
         let mut dims = Vec::new();
-        for (t, end) in arrays.iter().zip(ENDS) {
+        for (t, end) in arrays.iter().zip(End::ALL) {
             let Elem::Index(d) = self.elem(t) else { unreachable!("looked at when it was read") };
             dims.push(d);
             let at = At::Affine { terms: vec![(1, own)], offset: 0 };
@@ -120,7 +118,8 @@ impl Elab<'_> {
                     _ => None,
                 };
                 let Some(set) = set else { return fail(no_computed_edges(e)) };
-                let ends: Vec<End> = ENDS.into_iter().filter(|end| set.end(*end).is_some()).collect();
+                let ends: Vec<End> =
+                    End::ALL.into_iter().filter(|end| *end != End::Twin && set.end(*end).is_some()).collect();
                 ends.into_iter().map(|end| self.edge_array(&set, end, e.span)).collect()
             }
             ExprKind::Binary(BinaryOp::Add, a, b) => {

@@ -56,16 +56,22 @@ pub fn check(
         }
     };
     items.fold_sizes();
-    let made = |items: &Items, k: usize| items.data[k].source.is_none() || super::data::computes(&items.data[k]);
-    for (k, set) in data.iter_mut().enumerate().filter(|(k, _)| made(&items, *k)).collect::<Vec<_>>() {
+    let mut unmade = false;
+    for (k, set) in data.iter_mut().enumerate() {
         let decl = items.data[k].clone();
+        if !super::data::computes(&decl) {
+            continue;
+        }
         let drawn = Elab::new(&items, options, &set.name, UnitKind::Task).data_unit(&decl, k);
         match drawn {
             Ok(drawn) => items.settle_synthetic(set, k, drawn),
-            Err(d) => faults.push(*d),
+            Err(d) => {
+                faults.push(*d);
+                unmade = true;
+            }
         }
     }
-    if !faults.is_empty() && data.iter().enumerate().any(|(k, d)| made(&items, k) && d.drawn.is_none()) {
+    if unmade {
         return Err(ordered(faults));
     }
     let (mut units, mut checks) = (Vec::new(), Vec::new());

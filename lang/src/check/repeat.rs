@@ -10,7 +10,7 @@ use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, Implicit, Loop, LoopId, LoopTest, Op, Red, TermId};
+use crate::program::{Axis, DimId, Elem, Fun, Implicit, Loop, LoopId, LoopTest, Op, Red, TermId};
 use std::rc::Rc;
 
 /// Steps that a loop with a condition takes at most, unless `max` says otherwise.
@@ -19,7 +19,6 @@ const MOST_STEPS: u64 = 1000;
 const ROUNDS: usize = 8;
 
 /// A state of a loop while its shape is being found.
-#[derive(Clone)]
 pub(super) struct Carried {
     pub(super) name: Ident,
     /// Its first value.
@@ -63,14 +62,21 @@ impl Elab<'_> {
                     .hint("give it a state: `scan t in time from h = 0 { h' = ... }`"),
             );
         }
-        let axis = self.fresh_axis(dim, &[]);
-        self.repeat_along(Repeat { ast, id: LoopId::new(0), axis, span, states, layers: false }, scope)
+        self.repeat_over(ast, dim, states, false, span, scope)
     }
 
-    /// The loop along its axis; its number is given here.
-    pub(super) fn repeat_along(&mut self, mut repeat: Repeat<'_>, scope: &Rc<Scope>) -> Check<Value> {
-        let axis = repeat.axis;
-        repeat.id = LoopId::new(self.unit.loops.len());
+    /// A loop over a dim that carries these states.
+    pub(super) fn repeat_over(
+        &mut self,
+        ast: &LoopExpr,
+        dim: DimId,
+        states: Vec<Carried>,
+        layers: bool,
+        span: Span,
+        scope: &Rc<Scope>,
+    ) -> Check<Value> {
+        let (id, axis) = (LoopId::new(self.unit.loops.len()), self.fresh_axis(dim, &[]));
+        let mut repeat = Repeat { ast, id, axis, span, states, layers };
         self.unit.loops.push(Loop { axis, fixed: None, first: vec![], next: vec![], go_on: None });
         self.within(&[axis], |elab| elab.repeated(&mut repeat, scope))
     }

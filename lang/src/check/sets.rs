@@ -4,7 +4,7 @@
 use super::edges::EdgeSet;
 use super::value::{Scope, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{Expr, ExprKind, Ident};
+use crate::ast::{Expr, Ident};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::DimId;
 use std::collections::BTreeMap;
@@ -35,8 +35,7 @@ impl Elab<'_> {
             _ => {}
         }
         // A definition of a train block is evaluated when it is asked for.
-        let e = ExprKind::Name { name: name.name.clone(), primed: false };
-        match self.quietly(&Expr { kind: Box::new(e), span: name.span }, scope) {
+        match self.quietly(&Expr::name(&name.name, name.span), scope) {
             Some(Value::Dim(dim)) => self.edges_over(dim),
             _ => None,
         }
@@ -44,8 +43,7 @@ impl Elab<'_> {
 
     /// The sets of edges in sight that arrive at a dim, as their dims: what `for R in edges into paper` goes through.
     pub fn edges_into(&mut self, dim: &Ident, scope: &Rc<Scope>) -> Check<Value> {
-        let name = ExprKind::Name { name: dim.name.clone(), primed: false };
-        let value = self.eval(&Expr { kind: Box::new(name), span: dim.span }, scope)?;
+        let value = self.eval(&Expr::name(&dim.name, dim.span), scope)?;
         let to = self.index_dim(&value, dim.span)?;
         let into: Vec<Value> =
             self.sets_in_sight(scope).into_iter().filter(|e| e.dst == to).map(|e| Value::Dim(e.dim)).collect();

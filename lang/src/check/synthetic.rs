@@ -5,7 +5,7 @@
 use super::items::Items;
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{DataDecl, DataStmt, Expr, ExprKind, Let, Stmt, Target, TypeAxis};
+use crate::ast::{DataDecl, DataStmt, Expr, Let, Stmt, Target, TypeAxis};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{Data, DimId, Elem, Field, FieldExpr, Function, Op, Output, ParamId, Part, StateId, Ty, Unit};
 use std::rc::Rc;
@@ -71,15 +71,13 @@ impl Elab<'_> {
                 }
                 DataStmt::Field(f) if decl.source.is_some() && super::data::reads(&f.value) => continue,
                 DataStmt::SplitFrom { .. } | DataStmt::Edges(_) if decl.source.is_some() => continue,
-                DataStmt::Field(f) if matches!(rows, Rows::Over(_)) => {
-                    let mut ty = f.ty.clone();
-                    let name = ExprKind::Name { name: decl.name.name.clone(), primed: false };
-                    ty.axes.insert(0, TypeAxis::Dim(Expr { kind: Box::new(name), span: f.ty.span }));
-                    let target = Target { name: f.name.clone(), primed: false, indices: None, ty: Some(ty) };
-                    Stmt::Let(Let { targets: vec![target], value: f.value.clone(), span: f.name.span })
-                }
                 DataStmt::Field(f) => {
-                    let target = Target { name: f.name.clone(), primed: false, indices: None, ty: Some(f.ty.clone()) };
+                    let mut ty = f.ty.clone();
+                    // The type of a field beside those of a file is that of one row.
+                    if let Rows::Over(_) = rows {
+                        ty.axes.insert(0, TypeAxis::Dim(Expr::name(&decl.name.name, f.ty.span)));
+                    }
+                    let target = Target { name: f.name.clone(), primed: false, indices: None, ty: Some(ty) };
                     Stmt::Let(Let { targets: vec![target], value: f.value.clone(), span: f.name.span })
                 }
                 DataStmt::Split { .. } => continue,
@@ -138,11 +136,7 @@ impl Elab<'_> {
         for (name, span) in names {
             let counted = |t: &Tensor| rows.is_none_or(|rows| t.axes.first().is_some_and(|a| a.dim == rows));
             let Some(t) = tensor(name).filter(counted) else { continue };
-            let read = decl.source.is_some()
-                && decl
-                    .body
-                    .iter()
-                    .any(|s| matches!(s, DataStmt::Field(f) if f.name.name == *name && super::data::reads(&f.value)));
+            let read = self.data.is_some_and(|k| self.items.fields[k].iter().any(|f| f.name == *name));
             if read || fields.iter().any(|f: &(String, Ty, Span)| f.0 == *name) {
                 let d = Diagnostic::error(Code::G0102, *span, format!("the field `{name}` is declared twice"));
                 return fail(d.hint("give one of them another name"));

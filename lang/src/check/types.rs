@@ -145,10 +145,7 @@ impl Elab<'_> {
                         self.unmet(&t, ty, name, span).hint(format!("an index of `{}` is needed", ty.elem.name)),
                     );
                 };
-                let e = Expr {
-                    kind: Box::new(ExprKind::Name { name: ty.elem.name.clone(), primed: false }),
-                    span: ty.elem.span,
-                };
+                let e = Expr::name(&ty.elem.name, ty.elem.span);
                 match self.wanted_dim(&e, found, scope)? {
                     Some(wanted) if wanted != found => {
                         let d = self.unmet(&t, ty, name, span);

@@ -126,10 +126,9 @@ impl Builder<'_> {
     fn arrow_end(&mut self, node: Node) -> IndexItem {
         let mut names = self.idents(Parts::of(node).all(Rule::name)).into_iter();
         let var = names.next().expect("an end has a name");
-        let named = |n: Ident| Expr { span: n.span, kind: Box::new(ExprKind::Name { name: n.name, primed: false }) };
         match names.next() {
-            None => IndexItem::Expr(named(var)),
-            dim => IndexItem::Bind { var, dim: dim.map(named), value: None },
+            None => IndexItem::Expr(Expr::name(var.name, var.span)),
+            dim => IndexItem::Bind { var, dim: dim.map(|d| Expr::name(d.name, d.span)), value: None },
         }
     }
 

@@ -297,10 +297,7 @@ impl Builder<'_> {
     fn each_pattern(&mut self, node: Node) -> Expr {
         let span = self.span(&node);
         let names = Parts::of(node).all(Rule::name);
-        let mut names = self.idents(names).into_iter().map(|n| {
-            let span = n.span;
-            make(ExprKind::Name { name: n.name, primed: false }, span)
-        });
+        let mut names = self.idents(names).into_iter().map(|n| Expr::name(n.name, n.span));
         let tensor = names.next().expect("a pattern names a tensor");
         make(ExprKind::Bracket(tensor, names.map(crate::ast::IndexItem::Expr).collect(), None), span)
     }

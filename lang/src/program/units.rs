@@ -302,6 +302,26 @@ pub enum End {
     Twin,
 }
 
+impl End {
+    /// All of them; those that files give come first.
+    pub const ALL: [End; 4] = [End::Src, End::Dst, End::Type, End::Twin];
+
+    /// Its word: `e.src`.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Src => "src",
+            End::Dst => "dst",
+            End::Type => "type",
+            End::Twin => "twin",
+        }
+    }
+
+    /// The end of that word.
+    pub fn named(word: &str) -> Option<End> {
+        End::ALL.into_iter().find(|end| end.word() == word)
+    }
+}
+
 /// Where edges come from; they are found when the data are loaded.
 #[derive(Clone, Debug)]
 pub enum EdgeExpr {

@@ -28,7 +28,7 @@ pub fn compute(
     data: &Data,
     unit: &Unit,
     set: Dataset,
-    sizes: &mut Sizes,
+    sizes: &Sizes,
     options: &Options,
 ) -> Result<Dataset, Diagnostic> {
     let known = Arc::new(set);

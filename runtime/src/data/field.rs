@@ -132,9 +132,9 @@ impl Context<'_> {
         })?;
         let made = Maker { field: self.field, dims: self.dims, folder, sizes }.make(leaf).map_err(|e| e.at(span))?;
         let file = if let FieldExpr::File(name) = leaf { Some(name.as_str()) } else { None };
-        let source = match &made {
-            Some(made) => made,
-            None => folder.get(file).map_err(|e| e.at(span))?,
+        let (source, leaf) = match &made {
+            Some(made) => (made, &FieldExpr::Whole),
+            None => (folder.get(file).map_err(|e| e.at(span))?, leaf),
         };
         let (base, width) = self.base(leaf, source).map_err(|e| e.at(span))?;
         self.bind(width, source, sizes).map_err(|e| e.at(span))?;
@@ -157,8 +157,6 @@ impl Context<'_> {
                 Ok((Base::Array, a.width()))
             }
             (FieldExpr::File(_) | FieldExpr::Whole, Source::Array(a)) => Ok((Base::Array, a.width())),
-            (FieldExpr::Images(_) | FieldExpr::Folders(_), Source::Array(a)) => Ok((Base::Array, a.width())),
-            (FieldExpr::Symbols { .. } | FieldExpr::Category(_), Source::Array(a)) => Ok((Base::Array, a.width())),
             (FieldExpr::File(_) | FieldExpr::Whole, Source::Table(t)) => Ok((Base::Columns(0), t.width())),
             (_, source) => {
                 Err(Fault::new(Code::G0502, format!("`{}` is an array and has no such columns", source.file()))

@@ -3,7 +3,7 @@
 
 use super::Sizes;
 use super::array::{Array, Numbers};
-use super::source::Fault;
+use super::source::{Fault, bytes_of};
 use gannet_lang::diag::Code;
 use gannet_lang::program::{Dim, Field};
 use std::path::{Path, PathBuf};
@@ -69,10 +69,8 @@ impl Image {
     /// The format is what the first bytes say, whatever the name.
     fn open(path: &Path) -> Result<Image, Fault> {
         let file = path.display().to_string();
-        let bytes =
-            std::fs::read(path).map_err(|e| Fault::new(Code::G0501, format!("`{file}` cannot be read: {e}")))?;
+        let bytes = bytes_of(path)?;
         match &bytes[..] {
-            [] => Err(Fault::new(Code::G0505, format!("`{file}` is empty"))),
             [0x89, b'P', b'N', b'G', ..] => Image::png(bytes, file),
             [0xff, 0xd8, ..] => Image::jpeg(bytes, file),
             _ => Err(Fault::new(Code::G0501, format!("`{file}` is neither PNG nor JPEG"))

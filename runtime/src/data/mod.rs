@@ -12,10 +12,9 @@ mod source;
 mod table;
 mod whole;
 
-pub use drawn::compute;
-pub use edges::have_twins;
 pub use field::Values;
 
+use crate::session::Options;
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Data, Dim, DimId, Elem, FieldExpr, Size, Split, Unit};
 use source::Folder;
@@ -122,17 +121,33 @@ impl Dataset {
 /// Splits are drawn with this seed, not with the run's: runs with other seeds are compared on the same rows.
 const SPLIT_SEED: u64 = 0x5EED;
 
-/// Loads a data set; open dims of its fields get their sizes from the files.
+/// The data set of a unit: read, computed, or both; open dims of its fields get their sizes from the files.
 ///
 /// # Errors
-/// Files that are missing, empty, of another shape or hold values that do not fit, with file, row and column.
-pub fn load(
+/// Files that are missing, empty, of another shape or hold values that do not fit, with file, row and column; an open dim
+/// without a size; a computed value that is not finite; edges whose twins the unit reads and that have none.
+pub fn of_unit(
     data: &Data,
+    unit: &Unit,
     dims: &[Dim],
     places: &Places,
     sizes: &mut Sizes,
-    double: bool,
+    options: &Options,
 ) -> Result<Dataset, Diagnostic> {
+    let set = match (&data.source, &data.drawn) {
+        (None, Some(drawn)) => synthetic(data, drawn, options)?,
+        (_, None) => load(data, dims, places, sizes, options.double)?,
+        (Some(_), Some(computing)) => {
+            let set = load(data, dims, places, sizes, options.double)?;
+            drawn::compute(data, computing, set, sizes, options)?
+        }
+    };
+    edges::have_twins(data, unit, &set)?;
+    Ok(set)
+}
+
+/// Reads a data set.
+fn load(data: &Data, dims: &[Dim], places: &Places, sizes: &mut Sizes, double: bool) -> Result<Dataset, Diagnostic> {
     let source = data
         .source
         .as_deref()
@@ -174,10 +189,7 @@ fn parts(data: &Data, rows: usize) -> (Vec<bool>, Vec<(String, Vec<u32>)>) {
 }
 
 /// Draws a synthetic data set and its splits.
-///
-/// # Errors
-/// An open dim without a size.
-pub fn synthetic(data: &Data, unit: &Unit, options: &crate::session::Options) -> Result<Dataset, Diagnostic> {
+fn synthetic(data: &Data, unit: &Unit, options: &Options) -> Result<Dataset, Diagnostic> {
     let mut set = drawn::draw(data, unit, options)?;
     let (taken, others) = parts(data, set.rows);
     set.divide(&taken, others);

@@ -91,7 +91,7 @@ impl Source {
 }
 
 /// A file's content, unpacked if it is compressed.
-fn bytes_of(path: &Path) -> Result<Vec<u8>, Fault> {
+pub fn bytes_of(path: &Path) -> Result<Vec<u8>, Fault> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
     if bytes.is_empty() {
@@ -107,12 +107,7 @@ fn member(path: &Path, name: Option<&str>) -> Result<Array, Fault> {
         Fault::new(Code::G0501, format!("`{shown}` is no npz file: {e}"))
             .hint("it is damaged or cut off: save it again with `numpy.savez`")
     };
-    let file =
-        std::fs::File::open(path).map_err(|e| Fault::new(Code::G0501, format!("`{shown}` cannot be read: {e}")))?;
-    if file.metadata().is_ok_and(|m| m.len() == 0) {
-        return Err(Fault::new(Code::G0505, format!("`{shown}` is empty")));
-    }
-    let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(|e| bad(&e))?;
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes_of(path)?)).map_err(|e| bad(&e))?;
     let names: Vec<String> = archive.file_names().map(|n| n.trim_end_matches(".npy").to_string()).collect();
     let wanted = match (name, &names[..]) {
         (Some(name), _) => name.trim_end_matches(".npy"),
@@ -172,15 +167,7 @@ impl Folder {
 
     /// The source itself (`None`), or a file of its folder.
     pub fn get(&mut self, file: Option<&str>) -> Result<&Source, Fault> {
-        let path = match file {
-            Some(file) if self.root.is_dir() || is_archive(&self.root) => self.root.join(file),
-            Some(file) => self.root.with_file_name(file),
-            None if self.root.is_dir() => {
-                return Err(Fault::new(Code::G0501, format!("`{}` is a folder", self.root.display()))
-                    .hint("name a file of it: `file \"name.npy\"`"));
-            }
-            None => self.root.clone(),
-        };
+        let path = self.path(file, "`file \"name.npy\"`")?;
         if let Some(k) = self.files.iter().position(|(p, _)| *p == path) {
             return Ok(&self.files[k].1);
         }
@@ -193,17 +180,22 @@ impl Folder {
         Ok(&self.files.last().expect("just pushed").1)
     }
 
+    /// The place of the source itself, or of a file of its folder.
+    fn path(&self, file: Option<&str>, example: &str) -> Result<PathBuf, Fault> {
+        match file {
+            Some(file) if self.root.is_dir() || is_archive(&self.root) => Ok(self.root.join(file)),
+            Some(file) => Ok(self.root.with_file_name(file)),
+            None if self.root.is_dir() => {
+                let d = Fault::new(Code::G0501, format!("`{}` is a folder", self.root.display()));
+                Err(d.hint(format!("name a file of it: {example}")))
+            }
+            None => Ok(self.root.clone()),
+        }
+    }
+
     /// The text of the source itself, or of a file of its folder, with its name for messages.
     pub fn text(&self, file: Option<&str>) -> Result<(Vec<u8>, String), Fault> {
-        let path = match file {
-            Some(file) if self.root.is_dir() => self.root.join(file),
-            Some(file) => self.root.with_file_name(file),
-            None if self.root.is_dir() => {
-                return Err(Fault::new(Code::G0501, format!("`{}` is a folder", self.root.display()))
-                    .hint("name a file of it: `characters(file \"name.txt\")`"));
-            }
-            None => self.root.clone(),
-        };
+        let path = self.path(file, "`characters(file \"name.txt\")`")?;
         Ok((bytes_of(&path)?, path.display().to_string()))
     }
 

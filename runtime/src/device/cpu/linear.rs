@@ -1,9 +1,11 @@
 //! Library operations on large operands, by well-kept crates: `faer` for factorizations, `rustfft` for transforms.
-//! Law: what they give agrees with the plain code of [`gannet_compiler::library`], which decides signs, orders and faults,
-//! and which runs where an operand is small. One thread computes a result, so it does not depend on their number.
+//! Law: what they give agrees with the plain code of [`gannet_compiler::library`], which says what signs and orders are, runs
+//! where an operand is small, and decides where there may be no result. One thread computes a result, so it does not depend
+//! on their number.
 
+use faer::linalg::solvers::{PartialPivLu, Solve};
 use faer::{Mat, MatRef, Side};
-use gannet_compiler::library::{self, CUT, Entries, SINGULAR, no_pivot, point_up};
+use gannet_compiler::library::{self, CUT, Entries, SINGULAR, least_pivot, point_up, upper};
 use gannet_lang::program::{LibFun, Way};
 use rustfft::{FftPlanner, num_complex::Complex};
 
@@ -15,24 +17,27 @@ const SMALL: usize = 32;
 /// # Errors
 /// What is wrong with the operands: the end of a sentence that starts with the operation's name.
 pub fn eval(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Result<Vec<Entries>, String> {
+    large(fun, sizes, operands).map_or_else(|| library::eval(fun, sizes, operands), Ok)
+}
+
+/// By the crates; `None` where an operand is small or not finite, or where there may be no result: the plain code decides.
+fn large(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Option<Vec<Entries>> {
     let a = operands[0];
-    let least = sizes.iter().take(2).min().copied().unwrap_or(0);
     let finite = operands.iter().all(|o| o.iter().all(|x| x.is_finite()));
-    if least < SMALL || !finite {
-        return library::eval(fun, sizes, operands);
+    if sizes.iter().take(2).any(|n| *n < SMALL) || !finite {
+        return None;
     }
-    let fast = match fun {
+    match fun {
         LibFun::Fft(way) => Some(fourier(way, a, operands[1])),
-        LibFun::Solve => Some(vec![solve(sizes[0], sizes[2], a, operands[1])?]),
-        LibFun::LogDet => Some(logdet(sizes[0], a)),
-        LibFun::Cholesky => Some(vec![cholesky(sizes[0], a)?]),
+        LibFun::Solve => solve(sizes[0], sizes[2], a, operands[1]),
+        LibFun::LogDet => logdet(sizes[0], a),
+        LibFun::Cholesky => cholesky(sizes[0], a),
         LibFun::Qr => Some(qr(sizes[0], sizes[1], a)),
         LibFun::Eigh => eigh(sizes[0], a),
         LibFun::Svd => svd(sizes[0], sizes[1], a),
         LibFun::Pinv => pinv(sizes[0], sizes[1], a),
         LibFun::Sort | LibFun::Recur(_) | LibFun::Expm | LibFun::Assign => None,
-    };
-    fast.map_or_else(|| library::eval(fun, sizes, operands), Ok)
+    }
 }
 
 fn rows(m: MatRef<'_, f64>) -> Vec<f64> {
@@ -50,31 +55,24 @@ fn fourier(way: Way, re: &[f64], im: &[f64]) -> Vec<Vec<f64>> {
     vec![x.iter().map(|z| z.re).collect(), x.iter().map(|z| z.im).collect()]
 }
 
-/// The least pivot of an elimination that is not 0 up to rounding.
-fn least_pivot(n: usize, a: &[f64]) -> f64 {
-    SINGULAR * n as f64 * a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
-}
-
-fn solve(n: usize, m: usize, a: &[f64], b: &[f64]) -> Result<Vec<f64>, String> {
-    let lu = MatRef::from_row_major_slice(a, n, n).partial_piv_lu();
-    let least = least_pivot(n, a);
-    if (0..n).any(|k| lu.U()[(k, k)].abs() <= least) {
-        return Err("the matrix is singular".into());
-    }
-    let x = faer::linalg::solvers::Solve::solve(&lu, MatRef::from_row_major_slice(b, n, m));
-    Ok(rows(x.as_ref()))
-}
-
-fn logdet(n: usize, a: &[f64]) -> Vec<Vec<f64>> {
+/// The elimination with pivots, and these; nothing of a matrix that is singular up to rounding.
+fn eliminated(n: usize, a: &[f64]) -> Option<(PartialPivLu<f64>, Vec<f64>)> {
     let lu = MatRef::from_row_major_slice(a, n, n).partial_piv_lu();
     let pivots: Vec<f64> = (0..n).map(|k| lu.U()[(k, k)]).collect();
     let least = least_pivot(n, a);
-    if pivots.iter().any(|p| p.abs() <= least) {
-        return vec![vec![f64::NEG_INFINITY], vec![0.0]];
-    }
+    pivots.iter().all(|p| p.abs() > least).then_some((lu, pivots))
+}
+
+fn solve(n: usize, m: usize, a: &[f64], b: &[f64]) -> Option<Vec<Vec<f64>>> {
+    let (lu, _) = eliminated(n, a)?;
+    Some(vec![rows(lu.solve(MatRef::from_row_major_slice(b, n, m)).as_ref())])
+}
+
+fn logdet(n: usize, a: &[f64]) -> Option<Vec<Vec<f64>>> {
+    let (lu, pivots) = eliminated(n, a)?;
     let odd = odd(lu.P().arrays().0);
     let sign = pivots.iter().fold(if odd { -1.0 } else { 1.0 }, |s, p| if *p < 0.0 { -s } else { s });
-    vec![vec![pivots.iter().map(|p| p.abs().ln()).sum()], vec![sign]]
+    Some(vec![vec![pivots.iter().map(|p| p.abs().ln()).sum()], vec![sign]])
 }
 
 /// Does a permutation exchange an odd number of pairs?
@@ -96,26 +94,16 @@ fn symmetric(n: usize, a: &[f64]) -> Mat<f64> {
     Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]))
 }
 
-fn cholesky(n: usize, a: &[f64]) -> Result<Vec<f64>, String> {
-    let fault = |k: usize| no_pivot(k, f64::NAN);
-    let plain = || library::eval(LibFun::Cholesky, &[n, n], &[a]).err();
-    match symmetric(n, a).llt(Side::Lower) {
-        Ok(l) if (0..n).all(|k| l.L()[(k, k)].powi(2) > SINGULAR * a[k * n + k].abs()) => Ok(rows(l.L())),
-        // The plain code names the pivot and its value.
-        _ => Err(plain().unwrap_or_else(|| fault(n - 1))),
-    }
+fn cholesky(n: usize, a: &[f64]) -> Option<Vec<Vec<f64>>> {
+    let l = symmetric(n, a).llt(Side::Lower).ok()?;
+    let positive = (0..n).all(|k| l.L()[(k, k)].powi(2) > SINGULAR * a[k * n + k].abs());
+    positive.then(|| vec![rows(l.L())])
 }
 
 fn qr(m: usize, n: usize, a: &[f64]) -> Vec<Vec<f64>> {
     let qr = MatRef::from_row_major_slice(a, m, n).qr();
     let (mut q, mut r) = (rows(qr.compute_thin_Q().as_ref()), rows(qr.thin_R()));
-    for k in 0..n {
-        (0..k).for_each(|j| r[k * n + j] = 0.0);
-        if r[k * n + k] < 0.0 {
-            (k..n).for_each(|j| r[k * n + j] = -r[k * n + j]);
-            (0..m).for_each(|i| q[i * n + k] = -q[i * n + k]);
-        }
-    }
+    upper(m, n, &mut q, &mut r);
     vec![q, r]
 }
 
