@@ -342,6 +342,7 @@ impl Display for Expr {
             ExprKind::Columns(from, to) => write!(f, "(columns {from}..{to})"),
             ExprKind::Column(which) => write!(f, "(column {which})"),
             ExprKind::Loop(inner) => write!(f, "{inner}"),
+            ExprKind::SampleOf { count, set, node } => write!(f, "(sample {count} of {set}[-> {node}])"),
             ExprKind::EdgesInto(dim) => write!(f, "edges into {dim}"),
             ExprKind::Argmin(inner) => write!(f, "{inner}"),
         }

@@ -56,6 +56,16 @@ pub fn complete(unit: &Unit, sizes: &Sizes, batch: u64, needed: &[bool]) -> Resu
             known[k] = eval(e, &known).and_then(|n| u64::try_from(n).ok());
         }
     }
+    for ask in &unit.asks {
+        if let (Some(has), Some(to)) = (known[ask.dim.index()], eval(&ask.to, &known))
+            && !(ask.from..=has as i64).contains(&to)
+        {
+            let (from, name) = (ask.from, &unit.dims[ask.dim.index()].name);
+            let message = format!("the slice {from}..{to} is not inside `{name}`, which has {has} entries");
+            let d = Diagnostic::error(Code::G0206, ask.span, message);
+            return Err(d.hint("say what lies outside, `(x[0..n] else 0)`, or take fewer"));
+        }
+    }
     let mut out = Vec::new();
     for (k, dim) in unit.dims.iter().enumerate() {
         match known[k] {

@@ -14,6 +14,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("std/schedules.gnt", include_str!("../std/schedules.gnt")),
     ("std/metrics.gnt", include_str!("../std/metrics.gnt")),
     ("std/domains.gnt", include_str!("../std/domains.gnt")),
+    ("std/sampling.gnt", include_str!("../std/sampling.gnt")),
     ("std/solvers.gnt", include_str!("../std/solvers.gnt")),
 ];
 

@@ -27,7 +27,7 @@ variants! {
     ITEMS: ast::Item { Dim Data Fn Net Rule Train Task Edges Let } without { Check Use }
     EXPRESSIONS: ast::ExprKind {
         Number Name Unary Binary Call Bracket Field At With Tuple Record Stack If Else Lambda Block Pipe FileRef Loop Argmin
-    } without { Text Columns Column EdgesInto }
+    } without { Text Columns Column EdgesInto SampleOf }
     STATEMENTS: ast::Stmt { Let Param State Save Keep Const Sample Each For Edges } without {}
     LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch BatchOf Epochs Plot }
     INDICES: ast::IndexItem { Expr Bind Rest Range Fiber } without {}

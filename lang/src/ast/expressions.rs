@@ -179,6 +179,15 @@ pub enum ExprKind {
     Loop(Box<LoopExpr>),
     /// The sets of edges that arrive at a dim, in `for R in edges into paper`.
     EdgesInto(Ident),
+    /// `sample 10 of cite[-> v]`: of the edges that arrive at each target so many, drawn anew in every step.
+    SampleOf {
+        /// How many.
+        count: Expr,
+        /// The set.
+        set: Ident,
+        /// A name for the target; it says which end is meant.
+        node: Ident,
+    },
     /// `argmin u of E(u, x) from 0 by lbfgs() max 500`.
     Argmin(Box<ArgminExpr>),
 }

@@ -416,6 +416,7 @@ fn width(e: &FieldExpr) -> Option<u64> {
         | FieldExpr::Whole
         | FieldExpr::Number(_)
         | FieldExpr::End(..)
+        | FieldExpr::Arrivals(..)
         | FieldExpr::Field(_)
         | FieldExpr::Computed
         | FieldExpr::Images(_)

@@ -5,7 +5,7 @@ use super::items::Items;
 use super::{Check, fail, near};
 use crate::ast::{BinaryOp, DataDecl, DataStmt, EdgesDecl, Expr, ExprKind};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{DimId, EdgeExpr, Edges, Elem, End, Field, FieldExpr};
+use crate::program::{Arrivals, DimId, EdgeExpr, Edges, Elem, End, Field, FieldExpr};
 
 /// A declared set of edges.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct EdgeSet {
     pub dst: DimId,
     /// The dim of their types.
     pub by: Option<DimId>,
+    /// The set that these edges were drawn from.
+    pub of: Option<DimId>,
     pub span: Span,
 }
 
@@ -27,7 +29,8 @@ impl EdgeSet {
             End::Src => Some(self.src),
             End::Dst => Some(self.dst),
             End::Type => self.by,
-            End::Twin => (self.src == self.dst).then_some(self.dim),
+            End::Twin => (self.src == self.dst && self.of.is_none()).then_some(self.dim),
+            End::Of => self.of,
         }
     }
 }
@@ -72,7 +75,7 @@ impl Items {
             let Some(dim) = self.dim_named(&decl.name.name) else {
                 return fail(self.no_edges(&decl.name.name, decl.name.span));
             };
-            self.edges.push(EdgeSet { name: decl.name.name.clone(), dim, src, dst, by, span: decl.name.span });
+            self.edges.push(EdgeSet { name: decl.name.name.clone(), dim, src, dst, by, of: None, span: decl.name.span });
         }
         Ok(())
     }
@@ -215,6 +218,14 @@ impl Items {
                 fields.push(Field { name, elem: Elem::Index(dim), dims: vec![set.dim], value, span });
             }
         }
+        for what in Arrivals::ALL {
+            let (elem, dim) = match what {
+                Arrivals::Order => (Elem::Index(set.dim), set.dim),
+                Arrivals::First | Arrivals::Count => (Elem::Int, set.dst),
+            };
+            let value = FieldExpr::Arrivals(sets.len() - 1, what);
+            fields.push(Field { name: what.field(name), elem, dims: vec![dim], value, span });
+        }
         Ok(())
     }
 
@@ -272,8 +283,8 @@ impl Items {
                         .hint("declare what they are of: `edges fact: node -> node by relation`"),
                     );
                 }
-                Some(End::Twin) => {
-                    let message = "the twin of an edge is found, not read";
+                Some(End::Twin | End::Of) => {
+                    let message = format!("`{}` of an edge is found, not read", column.name);
                     return fail(
                         Diagnostic::error(Code::G0301, column.span, message).hint("a column that is not read is `_`"),
                     );
@@ -365,6 +376,10 @@ fn available(e: &Expr, sets: &[Edges]) -> bool {
 }
 
 fn no_edge_expr(e: &Expr) -> Diagnostic {
+    if matches!(*e.kind, ExprKind::SampleOf { .. }) {
+        let d = Diagnostic::error(Code::G0301, e.span, "edges are sampled anew in each step, so this has a place in a body");
+        return d.hint("write it in the net, function, task or train block that uses them: `edges near = sample 10 of cite[-> v]`");
+    }
     if super::made::top_of(e).is_some() {
         let d = Diagnostic::error(Code::G0301, e.span, "edges chosen by scores have a place in a body");
         return d.hint("write it in the net, function, task or train block that knows the scores: `edges near[u -> v] = top[5](score[u, v])`");

@@ -51,6 +51,7 @@ impl Elab<'_> {
         Ok(())
     }
 
+    /// `p' = ...`, of a tensor or leaf by leaf of a tree: a net's parameters, or a state that is like them.
     pub fn every_line(
         &mut self,
         l: &crate::ast::Let,
@@ -61,14 +62,39 @@ impl Elab<'_> {
         let (name, span) = (&l.targets[0].name, l.value.span);
         let now = self.eval(&Expr::name(&name.name, name.span), scope)?;
         let v = self.let_value(l, scope)?;
-        let (Value::Tensor(now), next) = (now, self.tensor(&v, span)?) else {
-            return fail(Diagnostic::error(
-                Code::G0107,
-                name.span,
-                format!("`{}` is neither a state nor a parameter", name.name),
-            ));
+        let next = match self.as_tree(&now, name.span) {
+            Value::Tensor(now) => {
+                let next = self.tensor(&v, span)?;
+                Value::Tensor(self.next_at(&name.name, &now, &next, turn, l, outputs)?)
+            }
+            Value::Tree(mut now) => {
+                let v = self.as_tree(&v, span);
+                let next = self.like_tree(&now, &v, span)?;
+                for (leaf, next) in now.leaves.iter_mut().zip(next.leaves) {
+                    let of = format!("{}.{}", name.name, leaf.name);
+                    leaf.value = self.next_at(&of, &leaf.value, &next.value, turn, l, outputs)?;
+                    leaf.param = None;
+                }
+                Value::Tree(now)
+            }
+            _ => return fail(no_next(&name.name, name.span)),
         };
-        let next = self.spread_like(&next, &now, span)?;
+        scope.set(format!("{}'", name.name), next);
+        Ok(())
+    }
+
+    /// Notes a next value at its turn, and gives it over the dims of the value now.
+    fn next_at(
+        &mut self,
+        name: &str,
+        now: &Tensor,
+        next: &Tensor,
+        turn: &Tensor,
+        l: &crate::ast::Let,
+        outputs: &mut Vec<(Output, TermId)>,
+    ) -> Check<Tensor> {
+        let span = l.value.span;
+        let next = self.spread_like(next, now, span)?;
         match self.unit.terms[now.id.index()].op {
             Op::State(id) => {
                 // What another line gives as the next value holds at other steps.
@@ -87,12 +113,13 @@ impl Elab<'_> {
                     None => outputs.push((Output::Param(p), t.id)),
                 }
             }
-            _ => {
-                let message = format!("`{}` is neither a state nor a parameter", name.name);
-                return fail(Diagnostic::error(Code::G0107, name.span, message).hint("only these have next values"));
-            }
+            _ => return fail(no_next(name, l.targets[0].name.span)),
         }
-        scope.set(format!("{}'", name.name), Value::Tensor(next));
-        Ok(())
+        Ok(next)
     }
+}
+
+fn no_next(name: &str, span: Span) -> Diagnostic {
+    let message = format!("`{name}` is neither a state nor a parameter");
+    Diagnostic::error(Code::G0107, span, message).hint("only these have next values")
 }

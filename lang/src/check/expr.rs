@@ -97,6 +97,10 @@ impl Elab<'_> {
             ExprKind::Loop(l) => self.repeat(l, e.span, scope),
             ExprKind::Argmin(a) => self.argmin(a, e.span, scope),
             ExprKind::EdgesInto(dim) => self.edges_into(dim, scope),
+            ExprKind::SampleOf { .. } => fail(
+                Diagnostic::error(Code::G0301, e.span, "sampled edges are a set, not a value")
+                    .hint("name it: `edges near = sample 10 of cite[-> v]`, then `sum[e: near -> v](...)`"),
+            ),
             ExprKind::Columns(..) | ExprKind::Column(_) | ExprKind::FileRef(_) => fail(
                 Diagnostic::error(Code::G0313, e.span, "columns and files are read in `data` blocks only")
                     .hint("declare a field: `data name from \"file.csv\" { x: real = column 0 }`"),

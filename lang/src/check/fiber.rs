@@ -64,6 +64,10 @@ impl Elab<'_> {
         if end == End::Twin && self.made_over(set.dim).is_some() {
             return self.later(span, "the twins of computed edges");
         }
+        if end == End::Of && set.of.is_none() {
+            let d = Diagnostic::error(Code::G0105, span, format!("the edges `{}` were not sampled", set.name));
+            return fail(d.label(set.span, "declared here").hint("`.of` is the edge that a sampled one was drawn from"));
+        }
         let Some(_) = set.end(end) else {
             return fail(
                 Diagnostic::error(Code::G0105, span, format!("the edges `{}` have no types", set.name))
@@ -74,7 +78,11 @@ impl Elab<'_> {
         if let Some(made) = self.made_end(set.dim, end) {
             return Ok(made);
         }
-        let name = format!("{}.{}", set.name, end.word());
+        self.set_input(set, &format!("{}.{}", set.name, end.word()), span)
+    }
+
+    /// A field of a set of edges, where the data of this program fill it.
+    pub(super) fn set_input(&mut self, set: &EdgeSet, name: &str, span: Span) -> Check<Tensor> {
         let place = |k: &usize| self.items.fields[*k].iter().position(|f| f.name == name);
         let found = match self.data {
             Some(k) => place(&k).map(|f| (k, f)),

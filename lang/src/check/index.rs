@@ -4,7 +4,7 @@ use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, IndexItem};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{At, Axis, DimId, Elem, Fun, Op, Size, SizeExpr, TermId};
+use crate::program::{Ask, At, Axis, DimId, Elem, Fun, Op, Size, SizeExpr, TermId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -234,18 +234,36 @@ impl Elab<'_> {
             return fail(Diagnostic::error(Code::G0303, spans.0, message).hint("the end may be a size: `x[1..n]`"));
         };
         let size = less(last, offset);
-        let whole = self.size_form(axis.dim);
-        let inside = self.form_of(&size).is_none_or(|width| {
-            width.is_natural() && whole.minus(&width.plus(&super::range::Form::constant(offset))).is_natural()
-        });
-        if !inside && !guarded {
-            let shown = super::core::shown_size(&plus(size, offset), &self.unit.dims);
-            let message = format!("the slice {offset}..{shown} is not inside `{}`", self.dim_name(axis.dim));
-            return fail(
-                Diagnostic::error(Code::G0206, span, message).hint("a slice goes up to, not including, its end"),
-            );
+        let to = plus(size.clone(), offset);
+        if !guarded {
+            self.inside(Ask { dim: axis.dim, from: offset, to, span }, &size)?;
         }
         Ok((self.size_dim(size), Affine { terms: vec![], offset }))
+    }
+
+    /// A slice of this width lies inside its axis, or whether it does shows when the data bind the sizes. Of a batch
+    /// nothing can be asked: its last one has the rows that are left.
+    fn inside(&mut self, ask: Ask, width: &SizeExpr) -> Check<()> {
+        let spare = |elab: &Self| {
+            let width = elab.form_of(width)?;
+            let end = width.plus(&super::range::Form::constant(ask.from));
+            Some([width, elab.size_form(ask.dim).minus(&end)])
+        };
+        let spare = spare(self);
+        if spare.iter().flatten().filter(|form| form.is_natural()).count() == 2 {
+            return Ok(());
+        }
+        let refuted = spare.iter().flatten().any(|form| form.known().is_some_and(|n| n < 0));
+        if refuted || Some(ask.dim) == self.unit.batch {
+            let shown = super::core::shown_size(&ask.to, &self.unit.dims);
+            let message = format!("the slice {}..{shown} is not inside `{}`", ask.from, self.dim_name(ask.dim));
+            let d = Diagnostic::error(Code::G0206, ask.span, message);
+            return fail(d.hint("a slice goes up to, not including, its end"));
+        }
+        if !self.unit.asks.contains(&ask) {
+            self.unit.asks.push(ask);
+        }
+        Ok(())
     }
 
     /// A bound of a slice: a number or a size.

@@ -19,8 +19,8 @@ pub struct Made {
     ends: Vec<(End, Tensor)>,
 }
 
-/// Source, target and perhaps type, each over one axis.
-type Arrays = Vec<Tensor>;
+/// Source, target and what else there is of each edge, over one axis.
+pub(super) type Arrays = Vec<(End, Tensor)>;
 
 impl Elab<'_> {
     /// `edges near... = ...` in a body: the name stands for the set's dim.
@@ -64,11 +64,11 @@ impl Elab<'_> {
     /// The set of these arrays: each is read over an axis of a dim of its own.
     fn made_set(&mut self, decl: &EdgesDecl, arrays: Arrays, scope: &Rc<Scope>) -> Check<DimId> {
         let (name, span) = (decl.name.name.clone(), decl.name.span);
-        let from: Vec<TermId> = arrays.iter().map(|t| t.id).collect();
+        let from: Vec<TermId> = arrays.iter().map(|a| a.1.id).collect();
         if let Some(known) = self.made.iter().find(|m| m.set.name == name && m.from == from) {
             return Ok(known.set.dim);
         }
-        let old = arrays[0].axes[0];
+        let old = arrays[0].1.axes[0];
         let size = match self.size_of(old.dim) {
             SizeExpr::Const(n) => Size::Fixed(n as u64),
             size => Size::Of(size),
@@ -77,14 +77,15 @@ impl Elab<'_> {
         let own = self.fresh_axis(dim, &[]);
         let mut ends = Vec::new();
         let mut dims = Vec::new();
-        for (t, end) in arrays.iter().zip(End::ALL) {
-            let Elem::Index(d) = self.elem(t) else { unreachable!("looked at when it was read") };
+        for (end, t) in arrays {
+            let Elem::Index(d) = self.elem(&t) else { unreachable!("looked at when it was read") };
             dims.push(d);
             let at = At::Affine { terms: vec![(1, own)], offset: 0 };
-            let id = self.read_axis(t, old, at, &[own], None, span);
+            let id = self.read_axis(&t, old, at, &[own], None, span);
             ends.push((end, Tensor { id, axes: vec![own] }));
         }
-        let set = EdgeSet { name, dim, src: dims[0], dst: dims[1], by: dims.get(2).copied(), span };
+        let end = |end: End| ends.iter().position(|e| e.0 == end).map(|k| dims[k]);
+        let set = EdgeSet { name, dim, src: dims[0], dst: dims[1], by: end(End::Type), of: end(End::Of), span };
         self.declared_ends(decl, &set, scope)?;
         self.made.push(Made { set, from, ends });
         Ok(dim)
@@ -120,7 +121,7 @@ impl Elab<'_> {
                 let Some(set) = set else { return fail(no_computed_edges(e)) };
                 let ends: Vec<End> =
                     End::ALL.into_iter().filter(|end| *end != End::Twin && set.end(*end).is_some()).collect();
-                ends.into_iter().map(|end| self.edge_array(&set, end, e.span)).collect()
+                ends.into_iter().map(|end| Ok((end, self.edge_array(&set, end, e.span)?))).collect()
             }
             ExprKind::Binary(BinaryOp::Add, a, b) => {
                 let (x, y) = (self.edge_arrays(a, scope)?, self.edge_arrays(b, scope)?);
@@ -130,6 +131,7 @@ impl Elab<'_> {
                 (ExprKind::Name { name, .. }, [arg]) if name == "reverse" => {
                     let mut arrays = self.edge_arrays(&arg.value, scope)?;
                     arrays.swap(0, 1);
+                    (arrays[0].0, arrays[1].0) = (End::Src, End::Dst);
                     Ok(arrays)
                 }
                 (ExprKind::Name { name, .. }, [arg]) if name == "loops" => {
@@ -137,24 +139,26 @@ impl Elab<'_> {
                     let dim = self.dim(&v, arg.value.span)?;
                     let axis = self.fresh_axis(dim, &[]);
                     let id = self.term(Op::Iota(axis), Elem::Index(dim), vec![axis], e.span);
-                    Ok(vec![Tensor { id, axes: vec![axis] }; 2])
+                    let same = Tensor { id, axes: vec![axis] };
+                    Ok(vec![(End::Src, same.clone()), (End::Dst, same)])
                 }
                 _ => fail(no_computed_edges(e)),
             },
+            ExprKind::SampleOf { count, set, .. } => self.sampled_edges(count, set, e.span, scope),
             _ => fail(no_computed_edges(e)),
         }
     }
 
     fn written_arrays(&mut self, parts: &[Expr], scope: &Rc<Scope>) -> Check<Arrays> {
         let mut arrays: Arrays = Vec::new();
-        for part in parts {
+        for (part, end) in parts.iter().zip(End::ALL) {
             let t = self.eval_tensor(part, scope)?;
             if t.axes.len() != 1 || !matches!(self.elem(&t), Elem::Index(_)) {
                 let message = format!("an end of edges is an index for each edge, this is `{}`", self.shown(&t));
                 let d = Diagnostic::error(Code::G0205, part.span, message);
                 return fail(d.hint("for example `from: node[pair]`, `argmax[node](score)`"));
             }
-            if let Some(first) = arrays.first() {
+            if let Some((_, first)) = arrays.first() {
                 if first.axes[0].dim != t.axes[0].dim {
                     let message = format!("the ends `{}` and `{}` differ in length", self.shown(first), self.shown(&t));
                     let d = Diagnostic::error(Code::G0201, part.span, message).label(parts[0].span, "the first end");
@@ -162,9 +166,9 @@ impl Elab<'_> {
                 }
                 let to = first.axes[0];
                 let t = self.rename(&t, &[(t.axes[0], to)], part.span);
-                arrays.push(t);
+                arrays.push((end, t));
             } else {
-                arrays.push(t);
+                arrays.push((end, t));
             }
         }
         Ok(arrays)
@@ -172,20 +176,22 @@ impl Elab<'_> {
 
     /// One set after the other.
     fn both_sets(&mut self, x: Arrays, y: Arrays, spans: (Span, Span), span: Span) -> Check<Arrays> {
-        let elems = |elab: &Self, a: &Arrays| a.iter().map(|t| elab.elem(t)).collect::<Vec<Elem>>();
+        // Which edge one was drawn from is not known of the others.
+        let [x, y] = [x, y].map(|all| all.into_iter().filter(|a| a.0 != End::Of).collect::<Arrays>());
+        let elems = |elab: &Self, a: &Arrays| a.iter().map(|t| elab.elem(&t.1)).collect::<Vec<Elem>>();
         if elems(self, &x) != elems(self, &y) {
-            let shown = |elab: &Self, a: &Arrays| a.iter().map(|t| elab.shown(t)).collect::<Vec<_>>().join(" -> ");
+            let shown = |elab: &Self, a: &Arrays| a.iter().map(|t| elab.shown(&t.1)).collect::<Vec<_>>().join(" -> ");
             let d = Diagnostic::error(Code::G0201, span, "edges are joined that do not go between the same dims");
             let d = d.label(spans.0, shown(self, &x)).label(spans.1, shown(self, &y));
             return fail(d.hint("both sides need the same source, target and types"));
         }
         let mut joined = Vec::new();
-        for (a, b) in x.into_iter().zip(y) {
+        for ((end, a), (_, b)) in x.into_iter().zip(y) {
             let both = self.concat(None, &[Value::Tensor(a), Value::Tensor(b)], &[spans.0, spans.1], span)?;
-            joined.push(self.tensor(&both, span)?);
+            joined.push((end, self.tensor(&both, span)?));
         }
-        let to = joined[0].axes[0];
-        Ok(joined.into_iter().map(|t| self.rename(&t, &[(t.axes[0], to)], span)).collect())
+        let to = joined[0].1.axes[0];
+        Ok(joined.into_iter().map(|(end, t)| (end, self.rename(&t, &[(t.axes[0], to)], span))).collect())
     }
 
     /// `near[u -> v] = top[5 | u != v](score[u, v])`: for each target the sources with the largest scores. The edges of a
@@ -225,7 +231,7 @@ impl Elab<'_> {
             let id = elab.spread(t.id, &[source, target], span);
             elab.best_sources(&Tensor { id, axes: vec![] }, source, k, span)
         })?;
-        self.laid_out(best, target, k, span)
+        Ok(self.laid_out(&[(End::Src, best.0)], best.1, target, k, span))
     }
 
     /// For each target the `k` best sources, over an axis of that size.
@@ -237,27 +243,39 @@ impl Elab<'_> {
         Ok((index.id, index.axes[0]))
     }
 
-    /// Sources over (target, place) as arrays over `k * target` edges.
-    fn laid_out(&mut self, (best, place): (TermId, Axis), target: Axis, k: u64, span: Span) -> Check<Arrays> {
+    /// Index arrays over (target, place) as arrays over `k * target` edges, with the targets behind the first.
+    pub(super) fn laid_out(
+        &mut self,
+        arrays: &[(End, TermId)],
+        place: Axis,
+        target: Axis,
+        k: u64,
+        span: Span,
+    ) -> Arrays {
         let k_size = Box::new(SizeExpr::Const(k as i64));
         let size = match self.size_of(target.dim) {
             SizeExpr::Const(n) => SizeExpr::Const(n * k as i64),
             size => SizeExpr::Mul(k_size, Box::new(size)),
         };
         let dim = self.size_dim(size);
-        let mut taken = self.ty(best).axes.clone();
+        let mut taken: Vec<Axis> = arrays.iter().flat_map(|a| self.ty(a.1).axes.clone()).collect();
         taken.push(target);
         let edge = self.fresh_axis(dim, &taken);
         let number = self.term(Op::Iota(edge), Elem::Index(dim), vec![edge], span);
         let k = self.constant(k as f64, Elem::Int, span);
         let [row, within] =
             [Fun::IntDiv, Fun::Mod].map(|f| self.term(Op::Map(f, vec![number, k.id]), Elem::Int, vec![edge], span));
+        let plain = |id: TermId| Tensor { id, axes: vec![] };
+        let mut out = Vec::new();
+        for (end, id) in arrays {
+            let of = self.read_axis(&plain(*id), target, At::Term(row), &[edge], None, span);
+            let of = self.read_axis(&plain(of), place, At::Term(within), &[edge], None, span);
+            out.push((*end, Tensor { id: of, axes: vec![edge] }));
+        }
         let iota = self.term(Op::Iota(target), Elem::Index(target.dim), vec![target], span);
-        let dst = self.read_axis(&Tensor { id: iota, axes: vec![] }, target, At::Term(row), &[edge], None, span);
-        let src = Tensor { id: best, axes: vec![] };
-        let src = self.read_axis(&src, target, At::Term(row), &[edge], None, span);
-        let src = self.read_axis(&Tensor { id: src, axes: vec![] }, place, At::Term(within), &[edge], None, span);
-        Ok([src, dst].map(|id| Tensor { id, axes: vec![edge] }).to_vec())
+        let dst = self.read_axis(&plain(iota), target, At::Term(row), &[edge], None, span);
+        out.insert(1, (End::Dst, Tensor { id: dst, axes: vec![edge] }));
+        out
     }
 }
 

@@ -42,6 +42,7 @@ mod report;
 mod rule;
 mod rule_call;
 mod run;
+mod sampled;
 mod schedule;
 mod sets;
 mod sorted;
@@ -160,6 +161,8 @@ struct Elab<'a> {
     looked: BTreeSet<String>,
     /// Nets that are spoken of without an instance.
     shared: Vec<String>,
+    /// Where the lines of a train block call its nets, until one was evaluated: calls first, then the whole lines.
+    calls: BTreeMap<String, Vec<crate::ast::Expr>>,
     /// Is a net evaluated only to learn the shapes of its parameters?
     looking: bool,
     /// Parameters that no evaluation read so far: their net is used at other parameters only.

@@ -1,8 +1,9 @@
 //! Nets that are known by their shapes: parameters before the first call, instances inside instances, `like`, `unflat`.
 
 use super::value::{Instance, Leaf, Member, Scope, Tensor, Tree, Value};
-use super::{Check, Elab, fail};
-use crate::ast::{Arg, Expr, TypeAxis};
+use super::variables::children;
+use super::{Check, Elab, Frame, fail};
+use crate::ast::{Arg, Expr, ExprKind, Stmt, TrainStmt, TypeAxis};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{At, Axis, Op, Output, ParamId, TermId};
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ impl Elab<'_> {
         if self.instances.contains_key(&instance.path) || !self.params_of(instance).is_empty() {
             return Ok(());
         }
-        let Some(pairs) = self.stand_ins(instance, span) else { return Ok(()) };
+        let Some(pairs) = self.stand_ins(instance, span) else { return Ok(self.first_call(&instance.path)) };
         let before = std::mem::replace(&mut self.looking, true);
         let plain = Instance { at: vec![], frozen: false, ..(**instance).clone() };
         let called = self.called.clone();
@@ -25,6 +26,35 @@ impl Elab<'_> {
         self.called = called;
         self.looking = before;
         done.map(|_| ())
+    }
+
+    /// Looks at what a line of the block makes of a net before that line's turn: `v ~ normal like f` may be asked for first.
+    /// The calls themselves are tried before what stands around them, which may need the net's shape in turn.
+    fn first_call(&mut self, path: &str) {
+        let Some(lines) = self.calls.remove(path) else { return };
+        let scope = self.train_scope();
+        for e in &lines {
+            let before = std::mem::replace(&mut self.looking, true);
+            let called = self.called.clone();
+            self.on_trial(|elab| {
+                elab.active.clear();
+                elab.frames = vec![Frame::default()];
+                elab.first_look(|elab| elab.eval(e, &scope))
+            });
+            self.called = called;
+            self.looking = before;
+            if self.instances.contains_key(path) {
+                return;
+            }
+        }
+    }
+
+    /// Remembers where the lines of a block call its nets.
+    pub fn note_calls(&mut self, name: &str, body: &[TrainStmt]) {
+        let lines: Vec<&Expr> = body.iter().flat_map(line_parts).filter(|e| calls(e, name).next().is_some()).collect();
+        let mut all: Vec<Expr> = lines.iter().flat_map(|e| calls(e, name)).cloned().collect();
+        all.extend(lines.into_iter().cloned());
+        self.calls.insert(name.to_string(), all);
     }
 
     /// Arguments of the declared types; `None` where a type is missing or does not fix its dims.
@@ -206,4 +236,30 @@ impl Elab<'_> {
             }
         }
     }
+}
+
+/// The expressions of a line of a train block in which its nets are called.
+fn line_parts(stmt: &TrainStmt) -> Vec<&Expr> {
+    match stmt {
+        TrainStmt::Stmt(Stmt::Let(l)) => vec![&l.value],
+        TrainStmt::Minimize { loss, outputs, .. } => outputs.iter().map(|l| &l.value).chain([loss]).collect(),
+        TrainStmt::Stage { body, .. } => body.iter().flat_map(line_parts).collect(),
+        TrainStmt::Report(r) | TrainStmt::Plot(r) => vec![&r.value],
+        _ => vec![],
+    }
+}
+
+/// The calls of the net `name`, or of a member of the family `name`, inside an expression.
+fn calls<'e>(e: &'e Expr, name: &'e str) -> Box<dyn Iterator<Item = &'e Expr> + 'e> {
+    let is_callee = |f: &Expr| match &*f.kind {
+        ExprKind::Bracket(base, _, None) => names_net(base, name),
+        _ => names_net(f, name),
+    };
+    let own = matches!(&*e.kind, ExprKind::Call(f, _) if is_callee(f));
+    let inside = children(e).into_iter().flat_map(move |child| calls(child, name));
+    Box::new(own.then_some(e).into_iter().chain(inside))
+}
+
+fn names_net(e: &Expr, net: &str) -> bool {
+    matches!(&*e.kind, ExprKind::Name { name, primed: false } if name == net)
 }

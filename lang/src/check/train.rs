@@ -49,6 +49,7 @@ impl<'a> Elab<'a> {
             stages: vec![],
             reports: vec![],
             runs: vec![],
+            asks: vec![],
             functions: vec![],
         };
         Elab {
@@ -72,6 +73,7 @@ impl<'a> Elab<'a> {
             next_guard: None,
             shared: vec![],
             looking: false,
+            calls: BTreeMap::new(),
             unused: BTreeSet::new(),
             domains: BTreeMap::new(),
             advanced: BTreeSet::new(),
@@ -196,6 +198,7 @@ impl<'a> Elab<'a> {
         for stmt in body {
             let (names, span, inner): (Vec<String>, Span, Option<Stmt>) = match stmt {
                 TrainStmt::Net { name, over, value } => {
+                    self.note_calls(&name.name, body);
                     let instance = self.net_line(&name.name, over, value)?;
                     instances.push(instance);
                     (vec![name.name.clone()], name.span, None)

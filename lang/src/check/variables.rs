@@ -370,6 +370,7 @@ pub fn children(e: &Expr) -> Vec<&Expr> {
         | ExprKind::Name { .. }
         | ExprKind::FileRef(_)
         | ExprKind::EdgesInto(_) => {}
+        ExprKind::SampleOf { count, .. } => out.push(count),
     }
     out
 }

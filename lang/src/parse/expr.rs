@@ -332,15 +332,23 @@ impl Builder<'_> {
             }
             Rule::scan_expr | Rule::fix_expr | Rule::iterate_expr => ExprKind::Loop(Box::new(self.loop_expr(node))),
             Rule::argmin_of => ExprKind::Argmin(Box::new(self.argmin_expr(node))),
-            Rule::sample_of => return self.missing(span, "sampling neighbours (`sample k of`)"),
+            Rule::sample_of => self.sample_of(node),
             other => unreachable!("{other:?} is no primary"),
         };
         make(kind, span)
     }
 
-    fn missing(&mut self, span: Span, what: &str) -> Expr {
-        self.unsupported(span, what);
-        make(ExprKind::Number(0.0), span)
+    /// `sample 10 of cite[-> v]`.
+    fn sample_of(&mut self, node: Node) -> ExprKind {
+        let mut parts = Parts::of(node);
+        let number = parts.take(Rule::number).map(|n| self.primary(n));
+        let mut names = self.idents(parts.all(Rule::name)).into_iter();
+        let mut name = || names.next().expect("the grammar has a name here");
+        let count = number.unwrap_or_else(|| {
+            let count = name();
+            Expr::name(count.name, count.span)
+        });
+        ExprKind::SampleOf { count, set: name(), node: name() }
     }
 
     fn var(&mut self, node: Node) -> Expr {

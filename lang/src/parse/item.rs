@@ -112,9 +112,6 @@ impl Builder<'_> {
         }
         if let Some(node) = parts.take(Rule::edges_from) {
             let mut from = Parts::of(node);
-            if let Some(later) = from.take(Rule::sample_of) {
-                self.unsupported(self.span(&later), "sampling neighbours (`sample k of`)");
-            }
             columns = from.take(Rule::edges_as).map_or(vec![], |n| self.idents(Parts::of(n).all(Rule::name)));
             condition = from.take(Rule::edges_where).map(|n| self.need_expr(&mut Parts::of(n)));
             value = from.take(Rule::ops).map(|n| self.expr(n));

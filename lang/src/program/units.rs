@@ -222,6 +222,8 @@ pub struct Unit {
     pub reports: Vec<Report>,
     /// Runs that it needs.
     pub runs: Vec<Run>,
+    /// What the program asks of the sizes that it does not know.
+    pub asks: Vec<Ask>,
     /// Its functions.
     pub functions: Vec<Function>,
 }
@@ -247,6 +249,19 @@ impl Unit {
     }
 }
 
+/// A slice of an axis whose size is known only when the program runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The axis that is sliced.
+    pub dim: DimId,
+    /// Where the slice starts.
+    pub from: i64,
+    /// Where it ends: not before its start, and not beyond the axis.
+    pub to: SizeExpr,
+    /// The slice.
+    pub span: Span,
+}
+
 /// Where a field's values come from; computed in f64 when the data are loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldExpr {
@@ -262,6 +277,8 @@ pub enum FieldExpr {
     Whole,
     /// An index array of the set of edges at this position in [`Data::edges`].
     End(usize, End),
+    /// What is known of the edges that arrive at each target of the set at this position.
+    Arrivals(usize, Arrivals),
     /// The entries of an earlier field (in the condition of edges).
     Field(usize),
     /// Zeros but for listed entries: an array of their indices `[n, rank]`, and one of their values (without: ones).
@@ -300,11 +317,13 @@ pub enum End {
     Type,
     /// The edge that leads back, of the same type.
     Twin,
+    /// Of sampled edges, which edge of the set it is that they were drawn from.
+    Of,
 }
 
 impl End {
     /// All of them; those that files give come first.
-    pub const ALL: [End; 4] = [End::Src, End::Dst, End::Type, End::Twin];
+    pub const ALL: [End; 5] = [End::Src, End::Dst, End::Type, End::Twin, End::Of];
 
     /// Its word: `e.src`.
     pub fn word(self) -> &'static str {
@@ -313,12 +332,34 @@ impl End {
             End::Dst => "dst",
             End::Type => "type",
             End::Twin => "twin",
+            End::Of => "of",
         }
     }
 
     /// The end of that word.
     pub fn named(word: &str) -> Option<End> {
         End::ALL.into_iter().find(|end| end.word() == word)
+    }
+}
+
+/// A set's edges grouped by their targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// The edges, those of a target one after the other: an edge for each edge.
+    Order,
+    /// Where those of a target start in that order.
+    First,
+    /// How many they are.
+    Count,
+}
+
+impl Arrivals {
+    /// All of them.
+    pub const ALL: [Arrivals; 3] = [Arrivals::Order, Arrivals::First, Arrivals::Count];
+
+    /// Its field of a set of edges; no program can write this name.
+    pub fn field(self, set: &str) -> String {
+        format!("{set}.arrivals {self:?}")
     }
 }
 

@@ -6,7 +6,7 @@ use super::source::{Fault, Folder};
 use super::whole::{Raw, raw};
 use super::{Dataset, Sizes, Values, field};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{Data, Dim, DimId, EdgeExpr, Edges, Elem, End, Field, FieldExpr, Unit};
+use gannet_lang::program::{Arrivals, Data, Dim, DimId, EdgeExpr, Edges, Elem, End, Field, FieldExpr, Unit};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The index arrays of a set.
@@ -32,7 +32,32 @@ impl List {
             End::Dst => &self.dst,
             End::Type => self.types.as_deref().unwrap_or_default(),
             End::Twin => &self.twins,
+            End::Of => unreachable!("sampled edges are no data"),
         }
+    }
+
+    /// The edges grouped by their targets; where the size of their dim is open, up to the last that is reached.
+    pub fn arrivals(&self, what: Arrivals, targets: Option<u64>) -> Vec<i32> {
+        let reached = || self.dst.iter().max().map_or(0, |v| *v as usize + 1);
+        let mut count = vec![0; targets.map_or_else(reached, |n| n as usize)];
+        self.dst.iter().for_each(|v| count[*v as usize] += 1);
+        if what == Arrivals::Count {
+            return count;
+        }
+        let ends = count.iter().scan(0, |sum, n| {
+            *sum += n;
+            Some(*sum)
+        });
+        let first: Vec<i32> = ends.zip(&count).map(|(end, n)| end - n).collect();
+        if what == Arrivals::First {
+            return first;
+        }
+        let (mut next, mut order) = (first, vec![0; self.len()]);
+        for (e, v) in self.dst.iter().enumerate() {
+            order[next[*v as usize] as usize] = e as i32;
+            next[*v as usize] += 1;
+        }
+        order
     }
 
     /// Finds the twins: the first of several edges from u to v belongs to the first from v to u, and so on.
@@ -82,6 +107,27 @@ pub fn have_twins(data: &Data, unit: &Unit, set: &Dataset) -> Result<(), Diagnos
             format!("{missing} of the edges `{}` have no twin; edge {first} goes from {src} to {dst}", edges.name);
         return Err(Diagnostic::error(Code::G0503, edges.span, message)
             .hint(format!("join them with their reverse: `edges both = {0} + reverse({0})`", edges.name)));
+    }
+    Ok(())
+}
+
+/// Where a unit samples edges, does one arrive at each target?
+///
+/// # Errors
+/// Targets that nothing reaches, with the first one.
+pub fn have_arrivals(data: &Data, unit: &Unit, set: &Dataset) -> Result<(), Diagnostic> {
+    for field in unit.inputs.iter().filter_map(|i| i.field) {
+        let FieldExpr::Arrivals(k, Arrivals::Count) = data.fields[field].value else { continue };
+        let Values::I32(counts) = &set.columns[field].values else { continue };
+        let Some(first) = counts.iter().position(|n| *n == 0) else { continue };
+        let without = counts.iter().filter(|n| **n == 0).count();
+        let edges = &data.edges[k];
+        let message = format!(
+            "none of the edges `{}` arrives at {without} of the targets, so none can be sampled; the first is {first}",
+            edges.name
+        );
+        return Err(Diagnostic::error(Code::G0503, edges.span, message)
+            .hint(format!("let each reach itself: `edges all = {} + loops(node)`", edges.name)));
     }
     Ok(())
 }
@@ -237,7 +283,7 @@ impl Maker<'_> {
             End::Src => (set.src, "src"),
             End::Dst => (set.dst, "dst"),
             End::Type => (set.by.expect("a set with types has a dim of them"), "type"),
-            End::Twin => unreachable!("twins are found, not read"),
+            End::Twin | End::Of => unreachable!("these are found, not read"),
         };
         self.size(dim, set)?;
         let name = format!("{}.{word}", set.name);

@@ -125,7 +125,8 @@ const SPLIT_SEED: u64 = 0x5EED;
 ///
 /// # Errors
 /// Files that are missing, empty, of another shape or hold values that do not fit, with file, row and column; an open dim
-/// without a size; a computed value that is not finite; edges whose twins the unit reads and that have none.
+/// without a size; a computed value that is not finite; edges whose twins the unit reads and that have
+/// none; targets that no edge reaches where the unit samples them.
 pub fn of_unit(
     data: &Data,
     unit: &Unit,
@@ -143,6 +144,7 @@ pub fn of_unit(
         }
     };
     edges::have_twins(data, unit, &set)?;
+    edges::have_arrivals(data, unit, &set)?;
     Ok(set)
 }
 

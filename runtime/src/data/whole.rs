@@ -152,6 +152,9 @@ pub fn load(
         let context = Context { field, dims, double };
         let values = match (&field.value, raw) {
             (FieldExpr::End(set, end), _) => Values::I32(List::end(&lists[*set], *end).to_vec()),
+            (FieldExpr::Arrivals(set, what), _) => {
+                Values::I32(lists[*set].arrivals(*what, sizes.get(data.edges[*set].dst)))
+            }
             (value, Some(raw)) => values(&context, value, raw, sizes).map_err(|e| e.at(field.span))?,
             (_, None) => unreachable!("a field is read or an end of edges"),
         };
@@ -162,7 +165,7 @@ pub fn load(
 
 /// The numbers that a field reads; those of edges come later.
 fn read(field: &Field, folder: &mut Folder) -> Result<Option<Raw>, Diagnostic> {
-    if let FieldExpr::End(..) = field.value {
+    if let FieldExpr::End(..) | FieldExpr::Arrivals(..) = field.value {
         return Ok(None);
     }
     let one = leaf(&field.value).filter(|_| leaves(&field.value) == 1);

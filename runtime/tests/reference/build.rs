@@ -46,6 +46,7 @@ impl Sheet {
             stages: vec![],
             reports: vec![],
             runs: vec![],
+            asks: vec![],
             functions: vec![],
         };
         let env = Env {
