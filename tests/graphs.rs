@@ -412,3 +412,64 @@ data toy from \"edges.csv\" {
         assert!(said.contains(part), "{part} is missing:\n{said}");
     }
 }
+
+const SAMPLED: &str = "dim node = 7, trial = 4000
+data toy from \"edges.csv\" {
+  edges link: node -> node = file \"edges.csv\" as src, dst, _
+  edges all = link + loops(node)
+}
+fn taken(z) = {
+  edges near = sample 3 of all[-> v]
+  c[k: all] = sum[e: near](if e.of == k then 1 else 0) + 0*z
+  c
+}
+";
+
+#[test]
+fn samples_are_distinct_and_fair() {
+    let folder = data(&[]);
+    std::fs::write(folder.path().join("edges.csv"), EDGES).expect("written");
+    // Node 1 is reached by edges 0, 2, 3, 4 and its loop, 12; node 6 by its loop alone, 17.
+    let task = "task t() real f64 {
+  edges near = sample 3 of all[-> v]
+  differs[e: near] = if all.src[e.of] == e.src and all.dst[e.of] == e.dst then 0 else 1
+  report differ = sum(differs)
+  n[v: node] = sum[e: near -> v](1)
+  report three_each = max(abs(n - 3))
+  c[b: trial] = taken(1.0*b)
+  report no_edge_twice = max[b](max(max(c[b, 0], c[b, 2]), max(c[b, 3], max(c[b, 4], c[b, 12])))) - 1
+  report all_of_few = max[b](abs(c[b, 17] - 3))
+  share[k: all] = mean[b](c[b, k])
+  report fair_0 = share[0] - 0.6
+  report fair_3 = share[3] - 0.6
+  report fair_12 = share[12] - 0.6
+  report fair_pairs = mean[b](c[b, 0]*c[b, 12]) - 0.3
+}";
+    for (name, x) in run(&format!("{SAMPLED}{task}\n"), folder.path()) {
+        let most = if name.starts_with("fair") { 0.03 } else { 0.0 };
+        assert!(x.abs() <= most, "{name} is {x}");
+    }
+}
+
+#[test]
+fn a_target_without_edges_cannot_be_sampled() {
+    let data = "dim node = 4\ndata toy from \"edges.csv\" {
+  edges link: node -> node = file \"edges.csv\"
+  w: real[link] = file \"w.csv\"
+  edges near = link
+}";
+    let body = "fn few(x) = { edges some = sample 2 of link[-> v]\n s = sum[e: some](x)\n s }";
+    let task = "task u() { report n = few(1) }";
+    let said = refused("0,1\n1,3\n", "1\n2\n", &format!("{data}\n{body}\n{task}"));
+    assert_eq!(said, "it is accepted", "the task that does not sample runs");
+    let source = format!("{data}\n{body}\n{}", task.replace("u()", "t()"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("edges.csv"), "0,1\n1,3\n").expect("written");
+    std::fs::write(folder.path().join("w.csv"), "1\n2\n").expect("written");
+    let model = Model::from_source("graph.gnt", &source).expect("accepted").data_folder(folder.path());
+    let unit = model.unit(Some("t"), &[]).expect("there is one");
+    let said = model.session(unit, &Options::default()).err().expect("refused").to_string();
+    for part in ["G0503", "arrives at 2 of the targets", "the first is 0", "link + loops(node)"] {
+        assert!(said.contains(part), "{part} is missing:\n{said}");
+    }
+}

@@ -61,9 +61,9 @@ pub fn complete(unit: &Unit, sizes: &Sizes, batch: u64, needed: &[bool]) -> Resu
             && !(ask.from..=has as i64).contains(&to)
         {
             let (from, name) = (ask.from, &unit.dims[ask.dim.index()].name);
-            let message = format!("the slice {from}..{to} is not inside `{name}`, which has {has} entries");
+            let message = format!("this reads the entries {from}..{to} of `{name}`, which has {has}");
             let d = Diagnostic::error(Code::G0206, ask.span, message);
-            return Err(d.hint("say what lies outside, `(x[0..n] else 0)`, or take fewer"));
+            return Err(d.hint("say what lies outside, `(x[0..n] else 0)` or `(x[9] else 0)`, or read fewer"));
         }
     }
     let mut out = Vec::new();

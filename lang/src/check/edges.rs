@@ -75,7 +75,15 @@ impl Items {
             let Some(dim) = self.dim_named(&decl.name.name) else {
                 return fail(self.no_edges(&decl.name.name, decl.name.span));
             };
-            self.edges.push(EdgeSet { name: decl.name.name.clone(), dim, src, dst, by, of: None, span: decl.name.span });
+            self.edges.push(EdgeSet {
+                name: decl.name.name.clone(),
+                dim,
+                src,
+                dst,
+                by,
+                of: None,
+                span: decl.name.span,
+            });
         }
         Ok(())
     }
@@ -377,8 +385,14 @@ fn available(e: &Expr, sets: &[Edges]) -> bool {
 
 fn no_edge_expr(e: &Expr) -> Diagnostic {
     if matches!(*e.kind, ExprKind::SampleOf { .. }) {
-        let d = Diagnostic::error(Code::G0301, e.span, "edges are sampled anew in each step, so this has a place in a body");
-        return d.hint("write it in the net, function, task or train block that uses them: `edges near = sample 10 of cite[-> v]`");
+        let d = Diagnostic::error(
+            Code::G0301,
+            e.span,
+            "edges are sampled anew in each step, so this has a place in a body",
+        );
+        return d.hint(
+            "write it in the net, function, task or train block that uses them: `edges near = sample 10 of cite[-> v]`",
+        );
     }
     if super::made::top_of(e).is_some() {
         let d = Diagnostic::error(Code::G0301, e.span, "edges chosen by scores have a place in a body");

@@ -66,7 +66,9 @@ impl Elab<'_> {
         }
         if end == End::Of && set.of.is_none() {
             let d = Diagnostic::error(Code::G0105, span, format!("the edges `{}` were not sampled", set.name));
-            return fail(d.label(set.span, "declared here").hint("`.of` is the edge that a sampled one was drawn from"));
+            return fail(
+                d.label(set.span, "declared here").hint("`.of` is the edge that a sampled one was drawn from"),
+            );
         }
         let Some(_) = set.end(end) else {
             return fail(

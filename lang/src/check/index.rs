@@ -260,10 +260,15 @@ impl Elab<'_> {
             let d = Diagnostic::error(Code::G0206, ask.span, message);
             return fail(d.hint("a slice goes up to, not including, its end"));
         }
+        self.asked(ask);
+        Ok(())
+    }
+
+    /// Leaves it to the sizes that the data bind.
+    fn asked(&mut self, ask: Ask) {
         if !self.unit.asks.contains(&ask) {
             self.unit.asks.push(ask);
         }
-        Ok(())
     }
 
     /// A bound of a slice: a number or a size.
@@ -316,7 +321,7 @@ impl Elab<'_> {
     }
 
     /// Proves that an affine index stays inside, or asks for `else`.
-    fn in_range(&self, a: &Affine, axis: Axis, guarded: bool, t: &Tensor, span: Span) -> Check<()> {
+    fn in_range(&mut self, a: &Affine, axis: Axis, guarded: bool, t: &Tensor, span: Span) -> Check<()> {
         if guarded || matches!(a.terms.as_slice(), [(1, x)] if x.dim == axis.dim && a.offset == 0) {
             return Ok(());
         }
@@ -342,6 +347,13 @@ impl Elab<'_> {
         }
         let known = |forms: &[super::range::Form]| forms.first().and_then(super::range::Form::known);
         let reach = known(&range.low).zip(known(&range.high));
+        let open = self.size_form(axis.dim).known().is_none() && Some(axis.dim) != self.unit.batch;
+        if let Some((from @ 0.., last)) = reach
+            && open
+        {
+            self.asked(Ask { dim: axis.dim, from, to: SizeExpr::Const(last + 1), span });
+            return Ok(());
+        }
         let reach = reach.map(|(l, h)| format!(", it goes from {l} to {h}")).unwrap_or_default();
         let message = format!("this index may fall outside `{}`{reach}", self.dim_name(axis.dim));
         fail(Diagnostic::error(Code::G0206, span, message).hint("say what lies outside: `(x[i - 1] else 0)`"))

@@ -28,9 +28,12 @@ impl Elab<'_> {
             return fail(Diagnostic::error(Code::G0301, set.span, message).hint("`sample 10 of cite[-> v]`"));
         };
         if self.made_over(from.dim).is_some() {
-            let message = format!("the edges `{}` are computed, and samples are drawn from those of the data", set.name);
+            let message =
+                format!("the edges `{}` are computed, and samples are drawn from those of the data", set.name);
             let d = Diagnostic::error(Code::G0301, set.span, message).label(from.span, "computed here");
-            return fail(d.hint("a union or a reverse may be declared in the data block: `edges both = cite + reverse(cite)`"));
+            return fail(
+                d.hint("a union or a reverse may be declared in the data block: `edges both = cite + reverse(cite)`"),
+            );
         }
         let [order, first, arriving] = self.arrivals(&from, span)?;
         let target = first.axes[0];
@@ -40,7 +43,8 @@ impl Elab<'_> {
         let start = Tensor { id: first.id, axes: vec![] };
         let at = self.map_aligned(Fun::Add, &[start, drawn], vec![], span);
         let zero = self.constant(0.0, Elem::Int, span);
-        let own = [target, place];
+        // The choice of the index variables around may stand in the draw.
+        let own = self.ty(at.id).axes.clone();
         let chosen = self.read_axis(&order, order.axes[0], At::Term(at.id), &own, Some(zero.id), span);
         let mut arrays = vec![(End::Src, self.end_at(&from, End::Src, chosen, &own, span)?)];
         if from.by.is_some() {
@@ -61,13 +65,7 @@ impl Elab<'_> {
     }
 
     /// For each target `k` places among its arriving edges, by the library's `distinct_places`.
-    fn drawn_places(
-        &mut self,
-        arriving: &Tensor,
-        (target, place): (Axis, Axis),
-        k: u64,
-        span: Span,
-    ) -> Check<Tensor> {
+    fn drawn_places(&mut self, arriving: &Tensor, (target, place): (Axis, Axis), k: u64, span: Span) -> Check<Tensor> {
         let site = self.site(&format!("sample {k}"), span);
         self.within(&[target], |elab| {
             let numbers = elab.draw(Dist::Uniform, site, &[place], span);

@@ -249,16 +249,16 @@ impl Unit {
     }
 }
 
-/// A slice of an axis whose size is known only when the program runs.
+/// Entries that are read of an axis whose size is known only when the program runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
-    /// The axis that is sliced.
+    /// The dim of the axis.
     pub dim: DimId,
-    /// Where the slice starts.
+    /// The first of them.
     pub from: i64,
-    /// Where it ends: not before its start, and not beyond the axis.
+    /// Behind the last of them: not before the first, and not beyond the axis.
     pub to: SizeExpr,
-    /// The slice.
+    /// The slice or index.
     pub span: Span,
 }
 
