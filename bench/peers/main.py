@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures one peer on one workload and prints JSON lines.
 
-    main.py WORKLOAD PEER step|report --weights FILE --data FOLDER [--seconds 2] [--threads 2] [--size N]
+    main.py WORKLOAD PEER step|report --weights FILE --data FOLDER [--seconds 2] [--threads 2] [--block adam]
 """
 
 import argparse
@@ -16,6 +16,7 @@ def main():
     parser.add_argument("what", choices=["step", "report"])
     parser.add_argument("--weights")
     parser.add_argument("--data")
+    parser.add_argument("--block", help="of `optimizers`: the rule")
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

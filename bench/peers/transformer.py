@@ -4,7 +4,6 @@ from common import jax_numbers, jax_report, jax_step, onnx_report, torch_numbers
 
 RULE = ("adamw", 1e-3, {"decay": 0.01})
 LAYERS, WIDTH, HEADS = 4, 256, 8
-MATRICES = {"query": (0, 1), "keys": (0, 1), "value": (0, 1), "out": (0, 2)}
 
 
 def matrices(w):
@@ -40,19 +39,15 @@ def torch_net(torch, w):
     def scores(s):
         x = 0.1 * F.embedding(s, p["table"]) + p["place"]
         for l in range(LAYERS):
-            qkv = F.linear(norm(x, NORMS[0].format(l)), p[f"{l}.qkv"])
+            qkv = F.linear(norm(x, f"{l}.layernorm1"), p[f"{l}.qkv"])
             q, k, v = qkv.view(*s.shape, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
             look = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             x = x + F.linear(look.transpose(1, 2).flatten(2), p[f"{l}.out"])
-            h = F.gelu(F.linear(norm(x, NORMS[1].format(l)), p[f"{l}.linear1.w"], p[f"{l}.linear1.b"]))
+            h = F.gelu(F.linear(norm(x, f"{l}.layernorm2"), p[f"{l}.linear1.w"], p[f"{l}.linear1.b"]))
             x = x + F.linear(h, p[f"{l}.linear2.w"], p[f"{l}.linear2.b"])
         return F.linear(norm(x, "last"), p["head.w"], p["head.b"])
 
     return p, scores
-
-
-# Gannet numbers the norms of a block by where they stand in it.
-NORMS = ["{}.layernorm2", "{}.layernorm1"]
 
 
 def with_torch(args, w, d):
@@ -83,12 +78,11 @@ def with_jax(args, w, d):
         return gain * (x - mean) * jax.lax.rsqrt(var + 1e-5) + bias
 
     def block(x, q):
-        first, second = (name.format("")[1:] for name in NORMS)
-        h = norm(x, q[f"{first}.gain"], q[f"{first}.bias"])
+        h = norm(x, q["layernorm1.gain"], q["layernorm1.bias"])
         heads = [(h @ q[f"attention1.{name}"]).reshape(*x.shape[:2], HEADS, -1) for name in ("query", "keys", "value")]
         look = jax.nn.dot_product_attention(*heads, is_causal=True)
         x = x + look.reshape(x.shape) @ q["attention1.out"]
-        h = norm(x, q[f"{second}.gain"], q[f"{second}.bias"])
+        h = norm(x, q["layernorm2.gain"], q["layernorm2.bias"])
         h = jax.nn.gelu(h @ q["mlp1.linear1.w"] + q["mlp1.linear1.b"], approximate=False)
         return x + h @ q["mlp1.linear2.w"] + q["mlp1.linear2.b"], None
 
