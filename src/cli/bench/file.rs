@@ -1,6 +1,6 @@
 //! `gannet bench FILE [NAME]`: what the steps and the reports of a block of any file take.
 //! Law: a time is one whole step, the batch's rows and the loss included; what is timed can be checked, for the
-//! losses and the reports' first entries are shown with it.
+//! losses and some of the reports' entries are shown with it.
 
 use super::milliseconds;
 use crate::cli::args::{BenchArgs, Measured};
@@ -60,6 +60,8 @@ pub fn file(args: &BenchArgs, path: &Path) -> Result<(), Error> {
 /// Notes what each step takes, and ends the run when the time is up.
 struct Watch<'a> {
     seconds: f64,
+    /// Say when the first step is done.
+    json: bool,
     last: f64,
     times: Vec<f64>,
     stop: &'a AtomicBool,
@@ -70,6 +72,9 @@ impl Observer for Watch<'_> {
         let now = progress.elapsed.as_secs_f64();
         self.times.push(1e3 * (now - self.last));
         self.last = now;
+        if self.json && self.times.len() == 1 {
+            say!("{}", json!({ "event": "first step" }));
+        }
         if now >= self.seconds && self.times.len() >= LEAST {
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -82,7 +87,7 @@ fn steps(model: &Model, args: &BenchArgs, options: &Options) -> Result<Value, Er
     let options = Options { steps: Some(MOST), ..options.clone() };
     let mut session = model.session(unit, &options)?;
     let stop = AtomicBool::new(false);
-    let mut watch = Watch { seconds: args.seconds, last: 0.0, times: Vec::new(), stop: &stop };
+    let mut watch = Watch { seconds: args.seconds, json: args.json, last: 0.0, times: Vec::new(), stop: &stop };
     let outcome = train(&mut session, &mut watch, &stop).map_err(|d| model.error(d))?;
     let compile: f64 = session.compile_time.iter().map(|(_, d)| d.as_secs_f64()).sum();
     let losses: Vec<f32> = outcome.losses.iter().copied().take(SHOWN).collect();
@@ -118,11 +123,19 @@ fn reports(model: &Model, args: &BenchArgs, options: &Options) -> Result<Vec<Val
         if let Output::Report(k) = output {
             let axes = session.unit.reports[k].ty.axes.clone();
             let values = bound.ordered(&output, &axes).unwrap_or_default();
-            line["values"] = json!(values.into_iter().take(SHOWN).collect::<Vec<f64>>());
+            line["values"] = json!(spread(&values));
         }
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// Ten entries from all over; all of fewer.
+fn spread(values: &[f64]) -> Vec<f64> {
+    if values.len() < SHOWN {
+        return values.to_vec();
+    }
+    (0..SHOWN).map(|k| values[k * values.len() / SHOWN]).collect()
 }
 
 /// Median and best without the first tenth, in which caches fill and threads wake.
