@@ -21,8 +21,6 @@ def arrays():
     yield "lstm", {"signal": r.standard_normal((32, 100, 64)), "label": r.integers(0, 10, 32)}
     r = rng(5)
     yield "pinn", {"x": 2 * r.random(10_000) - 1, "s": r.random(10_000)}
-    r = rng(6)
-    yield "tiny", {"x": r.standard_normal((16, 32)), "y": r.standard_normal(16)}
 
 
 def main():
@@ -32,6 +30,12 @@ def main():
         for name, values in fields.items():
             kind = np.float32 if values.dtype.kind == "f" else np.int32
             np.save(folder / workload / f"{name}.npy", values.astype(kind))
+    rows = (Path(__file__).parent / "../examples/data/digits.csv").read_text().splitlines()[: 1 + 64]
+    (folder / "rows.csv").write_text("\n".join(rows))
+    table = np.array([[float(x) for x in row.split(",")] for row in rows[1:]])
+    (folder / "persample").mkdir(exist_ok=True)
+    np.save(folder / "persample/image.npy", (table[:, :64] / 16).astype(np.float32))
+    np.save(folder / "persample/label.npy", table[:, 64].astype(np.int32))
 
 
 if __name__ == "__main__":

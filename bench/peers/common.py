@@ -29,6 +29,12 @@ def data(folder):
     return {file.stem: np.load(file) for file in sorted(Path(folder).glob("*.npy"))}
 
 
+def spread(values):
+    """Ten entries from all over, as Gannet shows them; all of fewer."""
+    n = len(values)
+    return values if n < SHOWN else [values[k * n // SHOWN] for k in range(SHOWN)]
+
+
 def measure(what, run, numbers, seconds):
     """Prints when the first run is done, then a line with the median and the best of the others.
 
@@ -54,7 +60,7 @@ def measure(what, run, numbers, seconds):
     if what == "step":
         line["losses"] = [float(loss[0]) for loss in shown]
     else:
-        line["values"] = [float(x) for x in first[:SHOWN]]
+        line["values"] = [float(x) for x in first]
     print(json.dumps(line), flush=True)
 
 
@@ -109,7 +115,7 @@ def torch_report(torch, scores, compiled):
 
 
 def torch_numbers(value):
-    return value.detach().flatten()[:SHOWN].tolist()
+    return spread(value.detach().flatten().tolist())
 
 
 # JAX
@@ -170,7 +176,7 @@ def jax_report(params, scores, inputs):
 
 
 def jax_numbers(value):
-    return np.asarray(value).ravel()[:SHOWN].tolist()
+    return spread(np.asarray(value).ravel().tolist())
 
 
 # ONNX Runtime
