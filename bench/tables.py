@@ -21,6 +21,20 @@ def middle(lines, key):
     return statistics.median(values) if values else math.nan
 
 
+def lines_of(found, w):
+    """The measured lines of each contender of a workload."""
+    held = {by: [] for by in ["Gannet", *w.peers]}
+    for line in found:
+        if line["workload"] == w.title():
+            held[line["by"]].append(line)
+    return held
+
+
+def warm(lines):
+    """Those of the rounds; the first, which compared losses, made five steps."""
+    return [line for line in lines if line["round"]] or lines
+
+
 def mean(values):
     return math.exp(statistics.fmean(map(math.log, values)))
 
@@ -32,13 +46,13 @@ def shown(x, digits=3):
 def tables(chosen, found, rate, bandwidth):
     """`rate` in GFLOP/s and `bandwidth` in GB/s are what the machine gave a library's product and a loop in C."""
     head = f"The machine gives OpenBLAS {rate:.0f} GFLOP/s in f32 and the loop of Adam in C {bandwidth:.1f} GB/s.\n"
-    text = [head, "| workload | by | median ms | best ms | best peer : this | of the limit | compile s | first step s: cold, warm | peak MB |"]
-    text.append("|" + "---|" * 9)
+    columns = ["workload", "by", "median ms", "best ms", "best peer : this", "of the limit", "compile s"]
+    columns += ["first step s: cold, warm", "peak MB"]
+    text = [head, f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     ratios, memory = {}, {}
     for w in chosen:
-        lines = {by: [line for line in found if (line["workload"], line["by"]) == (w.title(), by)] for by in ["Gannet", *w.peers]}
-        warm = {by: [line for line in held if line["round"]] or held for by, held in lines.items()}
-        value = {by: middle(held, "value") for by, held in warm.items()}
+        lines = lines_of(found, w)
+        value = {by: middle(warm(held), "value") for by, held in lines.items()}
         best = min(value[by] for by in w.peers if by != "loop")
         for by in ["Gannet", *w.peers]:
             cold = lines[by][0]
@@ -47,18 +61,18 @@ def tables(chosen, found, rate, bandwidth):
                 w.title() if by == "Gannet" else "",
                 by,
                 shown(value[by]),
-                shown(min(line["best"] for line in warm[by])),
+                shown(min(line["best"] for line in warm(lines[by]))),
                 f"{best / value[by]:.2f}",
                 f"{100 * part:.0f} %" if part else "–",
                 shown(cold.get("compile", math.nan)),
-                f"{shown(cold['first'])}, {shown(middle(warm[by], 'first'))}",
-                shown(middle(warm[by], "memory")),
+                f"{shown(cold['first'])}, {shown(middle(warm(lines[by]), 'first'))}",
+                shown(middle(warm(lines[by]), "memory")),
             ]
             text.append("| " + " | ".join(cells) + " |")
         ratios.setdefault(w.kind, {})[w.title()] = best / value["Gannet"]
         if w.what == "step" and w.kind != "rule":
-            least = min(middle(warm[by], "memory") for by in w.peers)
-            memory[w.title()] = middle(warm["Gannet"], "memory") / least
+            least = min(middle(warm(lines[by]), "memory") for by in w.peers)
+            memory[w.title()] = middle(warm(lines["Gannet"]), "memory") / least
     return "\n".join([*text, "", *summary(chosen, found, ratios, memory)])
 
 
@@ -70,20 +84,21 @@ def summary(chosen, found, ratios, memory):
         wanted = f"{most}, {least:.2f}" if most else "20 × PyTorch"
         text.append(f"| {name} | {mean(cells.values()):.2f} | {cells[worst]:.2f} ({worst}) | {wanted} |")
     for w in chosen:
-        held = {by: [line for line in found if (line["workload"], line["by"]) == (w.title(), by)] for by in ["Gannet", *w.peers]}
-        warm = {by: middle([x for x in lines if x["round"]] or lines, "value") for by, lines in held.items()}
+        held = lines_of(found, w)
+        value = {by: middle(warm(lines), "value") for by, lines in held.items()}
         if w.kind == "tiny":
-            text.append(f"| tiny network against PyTorch | {warm['torch'] / warm['Gannet']:.1f} | | 20 |")
+            text.append(f"| tiny network against PyTorch | {value['torch'] / value['Gannet']:.1f} | | 20 |")
         if w.kind == "rule":
-            text.append(f"| {w.name} against the loop in C | {warm['loop'] / warm['Gannet']:.2f} | | 0.85 |")
-            eager = warm["torch"] / warm["Gannet"]
+            text.append(f"| {w.name} against the loop in C | {value['loop'] / value['Gannet']:.2f} | | 0.85 |")
+            eager = value["torch"] / value["Gannet"]
             text.append(f"| {w.name} against PyTorch eager | {eager:.1f} | | 4 |")
         if w.kind in ("train", "tiny", "pinn"):
-            first = {by: middle(lines, "first") for by, lines in held.items()}
-            ratio = min(first[by] for by in w.peers if by.startswith("jax")) / first["Gannet"]
-            cold = held["torch-compile"][0]["first"] / held["Gannet"][0]["first"] if "torch-compile" in held else math.nan
-            text.append(f"| {w.title()}: start to first step, JAX; torch.compile cold | {ratio:.0f}; {shown(cold)} | | 20; 100 |")
+            jax = middle(held["jax"], "first") / middle(held["Gannet"], "first")
+            name = next(by for by in w.peers if "compile" in by)
+            cold = held[name][0]["first"] / held["Gannet"][0]["first"]
+            text.append(f"| {w.title()}: start to first step, JAX; {name} cold | {jax:.0f}; {cold:.0f} | | 20; 100 |")
     if memory:
         worst = max(memory, key=memory.get)
-        text.append(f"| peak memory, Gannet : least peer | {mean(memory.values()):.2f} | {memory[worst]:.2f} ({worst}) | 0.35 |")
+        cells = f"{mean(memory.values()):.2f} | {memory[worst]:.2f} ({worst})"
+        text.append(f"| peak memory, Gannet : least peer | {cells} | 0.35 |")
     return text

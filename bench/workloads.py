@@ -40,6 +40,7 @@ RULES = {
     "adabelief": ["torch", "torch-compile", "jax", "loop"],
     "agree": ["torch", "torch-compile", "jax", "loop"],
 }
+POINTS = ["torch", "torch-forward", "torch-forward-compile", "jax", "jax-backward"]
 IMAGES = ["torch", "torch-last", "torch-compile", "torch-compile-last", "jax"]
 
 WORKLOADS = [
@@ -50,7 +51,7 @@ WORKLOADS = [
     Workload("transformer", "report", "infer", [*NETS, "onnx"], 2.0 * TRANSFORMER),
     Workload("lstm", "step", "train", NETS, training(LSTM, 100 * 32 * 64 * 1024)),
     Workload("lstm", "report", "infer", [*NETS, "onnx"], 2.0 * LSTM),
-    Workload("pinn", "step", "pinn", ["torch", "torch-forward", "torch-forward-compile", "jax", "jax-backward"], 6.0 * PINN),
+    Workload("pinn", "step", "pinn", POINTS, 6.0 * PINN),
     Workload("private", "step", "samples", NETS, training(MLP, 128 * 784 * 512), data="mlp"),
     Workload("persample", "report", "rows", NETS, block="each"),
     Workload("tiny", "step", "tiny", NETS),
