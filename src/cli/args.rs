@@ -186,11 +186,31 @@ pub struct BenchArgs {
     /// Threads (default: all cores).
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Only workloads whose name contains this.
+    /// Only workloads whose name contains this; or a model file, whose steps and reports are measured.
     pub filter: Option<String>,
+    /// The train block or task of the file (default: the first).
+    pub block: Option<String>,
+    /// Of a file: its steps or its reports alone.
+    #[arg(long)]
+    pub what: Option<Measured>,
+    /// Of a file: how long to measure each.
+    #[arg(long, default_value_t = 2.0)]
+    pub seconds: f64,
+    /// Of a file: sizes of open dims.
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse_dim)]
+    pub dims: Vec<(String, u64)>,
     /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What of a file is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measured {
+    /// Training steps.
+    Step,
+    /// Reports.
+    Report,
 }
 
 impl RunArgs {

@@ -2,6 +2,7 @@
 //! Law: what is measured is what a user gets, the library's own path from source to trained network; data that a
 //! measurement needs and no example has are noise, written to a temporary folder that is removed at the end.
 
+mod file;
 mod large;
 mod persample;
 
@@ -90,6 +91,10 @@ struct Bench {
 /// A filter that names none of them, a temporary folder that cannot be written, data that cannot be read.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode, Error> {
     let filter = args.filter.as_deref().unwrap_or("");
+    if filter.ends_with(".gnt") {
+        file::file(args, Path::new(filter))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let chosen: Vec<&Workload> = WORKLOADS.iter().filter(|(name, _)| name.contains(filter)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = WORKLOADS.iter().map(|(name, _)| *name).collect();
@@ -280,7 +285,7 @@ impl Folder {
         Ok(Folder { path })
     }
 
-    /// Data of the shape of `bench/mlp.gnt`: 1280 rows, ten batches.
+    /// Data of the shape of `bench/mlp.gnt`, in its folder: 1280 rows, ten batches.
     fn noise(&self) -> Result<(), Error> {
         const ROWS: usize = 1280;
         // The high bits of a linear congruential generator (Knuth, MMIX).
@@ -291,8 +296,8 @@ impl Folder {
         };
         let image: Vec<u8> = (0..ROWS * 784).flat_map(|_| draw().to_le_bytes()).collect();
         let label: Vec<u8> = (0..ROWS).flat_map(|_| ((draw() * 10.0) as i32).to_le_bytes()).collect();
-        write(&self.path.join("image.npy"), &npy("<f4", &format!("{ROWS}, 784"), &image))?;
-        write(&self.path.join("label.npy"), &npy("<i4", &format!("{ROWS},"), &label))
+        write(&self.path.join("mlp/image.npy"), &npy("<f4", &format!("{ROWS}, 784"), &image))?;
+        write(&self.path.join("mlp/label.npy"), &npy("<i4", &format!("{ROWS},"), &label))
     }
 }
 
