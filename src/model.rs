@@ -74,6 +74,14 @@ impl Model {
     /// # Errors
     /// A file that cannot be read; everything that a user can get wrong in it.
     pub fn from_file(path: impl AsRef<Path>, dims: &[(String, u64)]) -> Result<Model, Error> {
+        Model::from_file_with(path, &CheckOptions { dims: dims.to_vec(), ..CheckOptions::default() })
+    }
+
+    /// Reads and checks a file with sizes of open dims, functions of the embedding program and the like.
+    ///
+    /// # Errors
+    /// As [`Model::from_file`].
+    pub fn from_file_with(path: impl AsRef<Path>, options: &CheckOptions) -> Result<Model, Error> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| {
             let message = format!("`{}` cannot be read: {e}", path.display());
@@ -83,8 +91,7 @@ impl Model {
                 sources: Arc::default(),
             }
         })?;
-        let options = CheckOptions { dims: dims.to_vec(), ..CheckOptions::default() };
-        Model::new(&path.display().to_string(), &text, &options, Places::of(path))
+        Model::new(&path.display().to_string(), &text, options, Places::of(path))
     }
 
     /// Checks a source text; `name` is shown in diagnostics, and data files are looked for beside it.
@@ -92,7 +99,7 @@ impl Model {
         Model::from_source_with(name, text, &CheckOptions::default())
     }
 
-    /// Checks a source text with sizes of open dims and the like.
+    /// Checks a source text with sizes of open dims, functions of the embedding program (`extern fn`) and the like.
     pub fn from_source_with(name: &str, text: &str, options: &CheckOptions) -> Result<Model, Error> {
         Model::new(name, text, options, Places::of(Path::new(name)))
     }

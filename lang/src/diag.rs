@@ -232,6 +232,7 @@ codes! {
     G0604 "the run was interrupted",
     G0605 "not enough memory",
     G0606 "an operation has no result",
+    G0607 "a function of the embedding program is missing",
     G0701 "unknown option value",
     G0702 "unknown program in a file",
     G0703 "unknown code",

@@ -276,8 +276,9 @@ impl Evaluator<'_> {
                 entries.push(list);
             }
             let entries: Vec<&[f64]> = entries.iter().map(Vec::as_slice).collect();
-            let parts = library::eval(lib.fun, &sizes, &entries)
-                .map_err(|e| Fault { node: self.id, message: library::fault(lib.fun, &e) })?;
+            let hosts = &self.graph.tables.hosts;
+            let parts = library::eval_with(hosts, lib.fun, &sizes, &entries, library::eval)
+                .map_err(|e| Fault { node: self.id, message: library::fault(hosts, lib.fun, &e) })?;
             let mut values = parts[k as usize].iter();
             self.each(&along(signature.parts[k as usize].groups), |p| {
                 let all: Places = member.iter().chain(p).copied().collect();

@@ -97,6 +97,11 @@ impl Session {
         data_sizes: Sizes,
         options: Options,
     ) -> Result<Session, Diagnostic> {
+        if let Some(host) = unit.hosts.iter().find(|h| h.call.is_none()) {
+            let message = format!("`{}` is computed by the program that embeds this one, and none gives it", host.name);
+            return Err(Diagnostic::error(Code::G0607, host.span, message)
+                .hint("from Rust: `check::Options { hosts: Hosts::default().with(\"name\", |args| ...), .. }`"));
+        }
         let mut sizes = Sizes::of(&unit.dims);
         (0..unit.dims.len()).map(gannet_lang::program::DimId::new).for_each(|d| {
             if let Some(n) = data_sizes.get(d) {

@@ -48,7 +48,7 @@ variants! {
     REDUCTIONS: Red { Sum Prod Max Min Any All ArgMax ArgMin } without {}
     DISTRIBUTIONS: Dist { Normal Uniform Rademacher Gumbel Exponential } without {}
     PLACES: At { Affine Arg } without {}
-    LIBRARY: LibFun { Sort Recur Solve Cholesky Qr Eigh Svd LogDet Pinv Expm Fft Assign } without {}
+    LIBRARY: LibFun { Sort Recur Solve Cholesky Qr Eigh Svd LogDet Pinv Expm Fft Assign } without { Host }
 }
 
 /// The lists from this one on speak of graphs.

@@ -25,8 +25,10 @@ impl Ctx<'_> {
         }
         t.value = done.get(&back).copied().unwrap_or(back);
         t.live = t.live.filter(|_| mixed.is_empty());
+        // What the hand-written gradient sums over itself is gone; what it keeps, or lets pass, is summed here.
+        let gone = |a: &Axis| mixed.contains(a) && !self.g.ty(back).has(*a);
         let over = self.g.union(&[point, back]);
-        let over: Vec<Axis> = over.iter().copied().filter(|a| !self.g.ty(input).has(*a)).collect();
+        let over: Vec<Axis> = over.iter().copied().filter(|a| !self.g.ty(input).has(*a) && !gone(a)).collect();
         self.sum_out(&t, &[], &over)
     }
 

@@ -85,7 +85,7 @@ impl Ctx<'_> {
     fn backs(&mut self, call: &Call, k: u32, y: NodeId) -> Vec<(usize, Back)> {
         let one = |value: NodeId| vec![(0, (value, Vec::new()))];
         match call.lib.fun {
-            LibFun::Sort | LibFun::Assign => Vec::new(),
+            LibFun::Sort | LibFun::Assign | LibFun::Host(..) => Vec::new(),
             LibFun::Recur(way) => self.recur_back(call, way, y),
             LibFun::Fft(way) => self.fourier_back(call, way, k),
             LibFun::Solve => {

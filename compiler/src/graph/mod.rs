@@ -18,7 +18,7 @@ pub use typing::fun_arity;
 
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
-use gannet_lang::program::{Axis, Dim, Elem, Hyper, Input, Output, Param, PointId, Size, State, Unit};
+use gannet_lang::program::{Axis, Dim, Elem, Host, Hyper, Input, Output, Param, PointId, Size, State, Unit};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub struct Tables {
     pub states: Vec<State>,
     /// Scalars.
     pub hypers: Vec<Hyper>,
+    /// Functions of the embedding program.
+    pub hosts: Vec<Host>,
     /// The size a cost model assumes for a dim whose size is open, by dim.
     pub assumed: Vec<u64>,
 }
@@ -87,6 +89,7 @@ impl Tables {
             params: unit.params.clone(),
             states: unit.states.clone(),
             hypers: unit.hypers.clone(),
+            hosts: unit.hosts.clone(),
             assumed: Vec::new(),
         };
         tables.assumed =

@@ -13,7 +13,7 @@ mod solve;
 pub use factor::{CUT, point_up, upper};
 pub use solve::{SINGULAR, least_pivot};
 
-use gannet_lang::program::LibFun;
+use gannet_lang::program::{Host, LibFun};
 
 /// Entries of one member of a batch, row-major by the groups of the operand or part.
 pub type Entries = Vec<f64>;
@@ -24,6 +24,9 @@ pub type Entries = Vec<f64>;
 /// # Errors
 /// What is wrong with the operands: the end of a sentence that starts with the operation's name.
 pub fn eval(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Result<Vec<Entries>, String> {
+    if matches!(fun, LibFun::Host(..)) {
+        return Err("its function is not among those of the unit".to_string());
+    }
     let finite = operands.iter().all(|o| o.iter().all(|x| x.is_finite()));
     let spreads = !matches!(fun, LibFun::Sort | LibFun::Recur(_) | LibFun::Fft(_) | LibFun::Assign);
     if spreads && !finite {
@@ -46,7 +49,30 @@ pub fn eval(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Result<Vec<Ent
         LibFun::Svd => factor::svd(sizes[0], sizes[1], a),
         LibFun::Pinv => vec![factor::pinv(sizes[0], sizes[1], a)],
         LibFun::Assign => vec![assign::assign(sizes[0], sizes[1], a)?],
+        LibFun::Host(..) => unreachable!("refused above"),
     })
+}
+
+/// As [`eval`], with the functions of the embedding program; `plain` computes all others.
+///
+/// # Errors
+/// As [`eval`]; a function that is not given, that fails, or whose result has another number of entries.
+pub fn eval_with(
+    hosts: &[Host],
+    fun: LibFun,
+    sizes: &[usize],
+    operands: &[&[f64]],
+    plain: impl Fn(LibFun, &[usize], &[&[f64]]) -> Result<Vec<Entries>, String>,
+) -> Result<Vec<Entries>, String> {
+    let LibFun::Host(k, _) = fun else { return plain(fun, sizes, operands) };
+    let host = hosts.get(k as usize).ok_or("it is no function of this unit")?;
+    let call = host.call.as_ref().ok_or("the embedding program does not give it")?;
+    let found = call(operands)?;
+    let wanted = part_sizes(fun, sizes)[0];
+    if found.len() != wanted {
+        return Err(format!("it gave {} numbers, {wanted} are needed", found.len()));
+    }
+    Ok(vec![found])
 }
 
 /// The number of entries of each part of one member of a batch.
@@ -56,8 +82,12 @@ pub fn part_sizes(fun: LibFun, sizes: &[usize]) -> Vec<usize> {
 }
 
 /// What a user reads when an operation has no answer.
-pub fn fault(fun: LibFun, reason: &str) -> String {
-    format!("`{}` has no result: {reason}", fun.signature().name)
+pub fn fault(hosts: &[Host], fun: LibFun, reason: &str) -> String {
+    let name = match fun {
+        LibFun::Host(k, _) => hosts.get(k as usize).map_or("extern fn", |h| &h.name),
+        _ => fun.signature().name,
+    };
+    format!("`{name}` has no result: {reason}")
 }
 
 #[cfg(test)]

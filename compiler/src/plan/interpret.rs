@@ -302,7 +302,9 @@ impl Run<'_> {
             };
             let operands: Vec<Vec<f64>> = c.operands.iter().zip(signature.operands).map(operand).collect();
             let operands: Vec<&[f64]> = operands.iter().map(Vec::as_slice).collect();
-            let parts = crate::library::eval(c.fun, &groups, &operands).unwrap_or_else(|e| panic!("{}: {e}", c.name));
+            let hosts = &self.plan.tables.hosts;
+            let parts = crate::library::eval_with(hosts, c.fun, &groups, &operands, crate::library::eval)
+                .unwrap_or_else(|e| panic!("{}: {e}", c.name));
             for ((result, rule), part) in c.results.iter().zip(signature.parts).zip(parts) {
                 let Some(result) = result else { continue };
                 let places = places(result, rule.groups);

@@ -67,6 +67,8 @@ impl LibraryCall {
                 LibFun::Qr | LibFun::Eigh | LibFun::Svd | LibFun::Pinv => 4.0 * n * groups[1] * n.min(groups[1]),
                 LibFun::Expm => 30.0 * n * n * n,
                 LibFun::Assign => n * n * groups[1],
+                // Nobody knows; enough that calls are spread over threads.
+                LibFun::Host(..) => 1e6,
             }
     }
 }

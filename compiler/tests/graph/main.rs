@@ -34,6 +34,7 @@ pub fn tables() -> Arc<Tables> {
         params: vec![param("f.w", &[ROW, THREE]), param("f.b", &[])],
         states: vec![State { name: "m".into(), ty: real(&[BATCH]), span: Span::default() }],
         hypers: vec![Hyper { name: "lr".into(), default: 0.1 }],
+        hosts: vec![],
         assumed: vec![64, 4, 3, 2, 4, 1],
     })
 }

@@ -190,6 +190,8 @@ pub struct FnDecl {
     pub body: Body,
     /// `backward dy -> ...`: the gradient by hand.
     pub backward: Option<Backward>,
+    /// `extern fn`: the program that embeds this one computes the value; the body is empty.
+    pub host: bool,
     /// The comment lines directly above.
     pub doc: String,
 }

@@ -20,8 +20,14 @@ impl Elab<'_> {
     ) -> Check<Value> {
         let backward = decl.backward.as_ref().expect("the caller looked");
         let mut inputs = Vec::new();
-        for (name, value, at) in &pairs {
-            if let Value::Tensor(t) = value {
+        for ((name, value, at), param) in pairs.iter().zip(&decl.params) {
+            // A number has a gradient like any tensor where the argument is declared to be one.
+            let real = param.ty.as_ref().is_some_and(|ty| ty.elem.name == "real");
+            let value = match value {
+                Value::Num(_) | Value::Hyper(..) if real => Value::Tensor(self.tensor(value, *at)?),
+                other => other.clone(),
+            };
+            if let Value::Tensor(t) = &value {
                 let ty = self.ty(t.id).clone();
                 if let Op::State(id) = self.unit.terms[t.id.index()].op {
                     // A state of the calling net, which the backward block may set.
@@ -37,7 +43,7 @@ impl Elab<'_> {
                 inputs.push((name.clone(), t));
             }
         }
-        let value = self.body(&decl.body, inner).map_err(|d| called(d, span, &decl.name.name))?;
+        let value = self.fn_value(decl, inner, span)?;
         let value = self.tensor(&value, decl.body.span)?;
         let ty = self.ty(value.id).clone();
         let point = self.point();

@@ -174,11 +174,19 @@ impl Elab<'_> {
         if decl.backward.is_some() {
             return self.with_backward(decl, pairs, &inner, span);
         }
-        let value = self.body(&decl.body, &inner).map_err(|d| called(d, span, &decl.name.name))?;
+        let value = self.fn_value(decl, &inner, span)?;
         match &decl.result {
             Some(ty) => self.expect_type(&value, ty, &decl.name.name, decl.body.span, &inner),
             None => Ok(value),
         }
+    }
+
+    /// The value of a function's body, or of the embedding program's function.
+    pub fn fn_value(&mut self, decl: &Rc<FnDecl>, inner: &Rc<Scope>, span: Span) -> Check<Value> {
+        if decl.host {
+            return self.host_value(decl, inner, span);
+        }
+        self.body(&decl.body, inner).map_err(|d| called(d, span, &decl.name.name))
     }
 
     /// `concat[channel](a, b)`.

@@ -21,6 +21,7 @@ mod faults;
 mod fiber;
 mod globals;
 mod groups;
+mod host;
 mod index;
 mod inputs;
 mod items;

@@ -5,7 +5,7 @@ use super::items::{Items, Loader};
 use super::run::Elaborated;
 use crate::ast::{File, Ident};
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Sources};
-use crate::program::{Program, Size, Unit, UnitKind};
+use crate::program::{Hosts, Program, Size, Unit, UnitKind};
 use std::rc::Rc;
 
 /// How to check.
@@ -15,11 +15,13 @@ pub struct Options {
     pub dims: Vec<(String, u64)>,
     /// Turns up to which a loop over a dim is unrolled.
     pub unroll: u64,
+    /// What the embedding program computes: the `extern fn`s of the text.
+    pub hosts: Hosts,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { dims: Vec::new(), unroll: super::layers::FEW_TURNS }
+        Options { dims: Vec::new(), unroll: super::layers::FEW_TURNS, hosts: Hosts::default() }
     }
 }
 

@@ -380,6 +380,7 @@ impl Elab<'_> {
         }
         // A parameter read inside index notation stands behind a renaming: differentiate by what is renamed.
         let (mut wrt, positions) = self.unrenamed(by);
+        self.has_slope(of.id, wrt, span)?;
         let mut of = of.clone();
         if !self.is_variable(wrt) {
             if !self.depends(of.id, wrt) {

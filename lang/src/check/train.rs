@@ -50,6 +50,7 @@ impl<'a> Elab<'a> {
             reports: vec![],
             runs: vec![],
             asks: vec![],
+            hosts: vec![],
             functions: vec![],
         };
         Elab {

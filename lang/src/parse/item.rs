@@ -28,7 +28,7 @@ impl Builder<'_> {
             Rule::check_decl => items.push(Item::Check(self.check(node))),
             Rule::use_decl => items.push(Item::Use(self.import(node))),
             Rule::edges_decl => items.push(Item::Edges(self.edges(node))),
-            Rule::extern_decl => self.unsupported(self.span(&node), "`extern fn`"),
+            Rule::extern_decl => items.push(Item::Fn(self.host_function(node))),
             Rule::line => self.top_line(node, items),
             other => unreachable!("{other:?} is no declaration"),
         }
@@ -178,7 +178,20 @@ impl Builder<'_> {
             None => self.value_body(parts.need(Rule::expr)),
         };
         let backward = parts.take(Rule::backward).map(|n| self.backward(n));
-        FnDecl { name, axes: axes.unwrap_or_default(), params, result, body, backward, doc: self.doc(span) }
+        let axes = axes.unwrap_or_default();
+        FnDecl { name, axes, params, result, body, backward, host: false, doc: self.doc(span) }
+    }
+
+    /// `extern fn name(x: real[n]) -> real[n]`.
+    fn host_function(&mut self, node: Node) -> FnDecl {
+        let span = self.span(&node);
+        let mut parts = Parts::of(node);
+        let name = self.ident(&parts.need(Rule::name));
+        let params = self.params(&mut parts);
+        let result = self.result(&mut parts);
+        let body = Body { stmts: Vec::new(), value: None, span };
+        let backward = parts.take(Rule::backward).map(|n| self.backward(n));
+        FnDecl { name, axes: Vec::new(), params, result, body, backward, host: true, doc: self.doc(span) }
     }
 
     /// An expression as a body; that of a block is its own.

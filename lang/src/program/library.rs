@@ -38,7 +38,29 @@ pub enum LibFun {
     Fft(Way),
     /// The columns `j[r]`, all different, with the least sum of `a[r, j[r]]`; at least as many columns as rows.
     Assign,
+    /// A function of the embedding program: the one at this position in [`super::Unit::hosts`], of so many arguments.
+    /// Each argument has a group of its own, and so has the result; a group may be empty.
+    Host(u32, u8),
 }
+
+/// The most arguments that a function of the embedding program takes.
+pub const HOST_ARGUMENTS: usize = 8;
+
+/// The groups of each argument of a function of the embedding program.
+const HOST_OPERANDS: [&[usize]; HOST_ARGUMENTS] = [&[0], &[1], &[2], &[3], &[4], &[5], &[6], &[7]];
+
+/// Its result, by the number of arguments.
+const HOST_RESULT: [[PartRule; 1]; HOST_ARGUMENTS + 1] = [
+    [part("y", &[0])],
+    [part("y", &[1])],
+    [part("y", &[2])],
+    [part("y", &[3])],
+    [part("y", &[4])],
+    [part("y", &[5])],
+    [part("y", &[6])],
+    [part("y", &[7])],
+    [part("y", &[8])],
+];
 
 /// In which direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +71,7 @@ pub enum Way {
     Back,
 }
 
-/// All operations, as the table of texts needs them.
+/// All operations of the language, as the table of texts needs them.
 pub const LIBRARY: [LibFun; 14] = [
     LibFun::Sort,
     LibFun::Recur(Way::Forth),
@@ -156,6 +178,13 @@ impl LibFun {
                 parts: const { &[part("re", &[0]), part("im", &[0])] },
                 square: false,
             },
+            LibFun::Host(_, arguments) => Signature {
+                name: "host",
+                named: arguments as usize + 1,
+                operands: const { &HOST_OPERANDS }.get(..arguments as usize).unwrap_or_default(),
+                parts: const { &HOST_RESULT }.get(arguments as usize).map(|r| &r[..]).unwrap_or_default(),
+                square: false,
+            },
             LibFun::Assign => Signature {
                 name: "assign",
                 named: 2,
@@ -168,7 +197,7 @@ impl LibFun {
 
     /// Has it a gradient?
     pub fn smooth(self) -> bool {
-        !matches!(self, LibFun::Sort | LibFun::Assign)
+        !matches!(self, LibFun::Sort | LibFun::Assign | LibFun::Host(..))
     }
 }
 
@@ -237,7 +266,8 @@ impl Lib {
         let count = all.len();
         all.sort();
         all.dedup();
-        if all.len() != count || self.groups.iter().any(Vec::is_empty) {
+        let empty = !matches!(self.fun, LibFun::Host(..)) && self.groups.iter().any(Vec::is_empty);
+        if all.len() != count || empty {
             return Err(format!("the groups {:?} are empty or overlap", self.groups));
         }
         for (operand, own) in operands.iter().zip(s.operands) {

@@ -11,6 +11,6 @@ mod library;
 mod terms;
 mod units;
 
-pub use library::{LIBRARY, Lib, LibFun, PartElem, PartRule, Signature, Way, entries};
+pub use library::{HOST_ARGUMENTS, LIBRARY, Lib, LibFun, PartElem, PartRule, Signature, Way, entries};
 pub use terms::*;
 pub use units::*;

@@ -47,6 +47,7 @@ impl Sheet {
             reports: vec![],
             runs: vec![],
             asks: vec![],
+            hosts: vec![],
             functions: vec![],
         };
         let env = Env {

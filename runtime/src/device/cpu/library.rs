@@ -3,12 +3,14 @@
 //! Law: one thread computes a member, so results do not depend on the number of threads. Scratch memory of a member is
 //! allocated when it runs; everything else is made when the plan is bound.
 
-use super::linear::eval;
-use gannet_compiler::library::fault;
+use super::linear;
+use gannet_compiler::graph::Tables;
+use gannet_compiler::library::{eval_with, fault};
 use gannet_compiler::plan::{BufferId, Kind, LibraryCall, Plan, Strided};
 use gannet_lang::diag::Span;
 use gannet_lang::program::LibFun;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Estimated operations below which members of a batch are not spread over threads.
 const SPLIT_FLOPS: f64 = 20_000.0;
@@ -25,6 +27,8 @@ pub struct Fault {
 /// A call with its sizes known.
 pub struct BoundLibrary {
     fun: LibFun,
+    /// Has the functions of the embedding program.
+    tables: Arc<Tables>,
     span: Span,
     groups: Vec<usize>,
     members: usize,
@@ -72,6 +76,7 @@ impl BoundLibrary {
         let each = c.flops(sizes) / members.max(1) as f64;
         BoundLibrary {
             fun: c.fun,
+            tables: plan.tables.clone(),
             span: c.span,
             groups: c.group_sizes(sizes),
             members,
@@ -95,7 +100,7 @@ impl BoundLibrary {
         };
         match failed {
             None => Ok(()),
-            Some(reason) => Err(Fault { span: self.span, message: fault(self.fun, &reason) }),
+            Some(reason) => Err(Fault { span: self.span, message: fault(&self.tables.hosts, self.fun, &reason) }),
         }
     }
 
@@ -104,7 +109,7 @@ impl BoundLibrary {
         let operands: Vec<Vec<f64>> =
             self.operands.iter().map(|o| unsafe { o.gather(pointers.at(o.buffer), m) }).collect();
         let operands: Vec<&[f64]> = operands.iter().map(Vec::as_slice).collect();
-        let parts = eval(self.fun, &self.groups, &operands)?;
+        let parts = eval_with(&self.tables.hosts, self.fun, &self.groups, &operands, linear::eval)?;
         for (result, part) in self.results.iter().zip(&parts) {
             if let Some(r) = result {
                 // SAFETY: as above; see `Pointers` for threads.

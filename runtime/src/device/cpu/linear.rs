@@ -36,7 +36,7 @@ fn large(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Option<Vec<Entrie
         LibFun::Eigh => eigh(sizes[0], a),
         LibFun::Svd => svd(sizes[0], sizes[1], a),
         LibFun::Pinv => pinv(sizes[0], sizes[1], a),
-        LibFun::Sort | LibFun::Recur(_) | LibFun::Expm | LibFun::Assign => None,
+        LibFun::Sort | LibFun::Recur(_) | LibFun::Expm | LibFun::Assign | LibFun::Host(..) => None,
     }
 }
 
