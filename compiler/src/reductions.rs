@@ -78,6 +78,8 @@ impl Over<'_> {
 
     /// The first place of the largest or smallest entry. Along fibers: the first place that holds it.
     fn best(&self, g: &mut Graph, red: Red, x: NodeId, guard: Option<NodeId>) -> NodeId {
+        // Truth values have no neutral element that is less than false.
+        let x = if g.ty(x).elem == Elem::Bool { g.map1(Fun::ToInt, x) } else { x };
         if self.fiber.is_none() {
             return self.fold(g, red, x, guard);
         }

@@ -70,6 +70,7 @@ impl Elab<'_> {
         let mut terms = Vec::new();
         for (part, (_, input)) in parts.iter().zip(&inputs) {
             let t = self.tensor(part, backward.span)?;
+            self.varies_with_value(&t, &[&ty.axes, &self.ty(input.id).axes], decl, span)?;
             terms.push(self.summed_like(&t, input, backward.span)?.id);
         }
         let inputs = inputs.iter().map(|(_, t)| t.id).collect();
@@ -81,6 +82,18 @@ impl Elab<'_> {
             self.late_states.extend(set.into_iter().map(|(state, next)| LateState { state, next, cotangent, at: id }));
         }
         Ok(Value::Tensor(Tensor { id, axes: value.axes }))
+    }
+
+    /// A gradient that is drawn anew for each index around belongs to a value, or an argument, that varies with it.
+    fn varies_with_value(&self, t: &Tensor, known: &[&[Axis]], decl: &FnDecl, span: Span) -> Check<()> {
+        let own = &self.ty(t.id).axes;
+        let stray = own.iter().find(|a| self.active.contains(a) && known.iter().all(|axes| !axes.contains(a)));
+        let Some(axis) = stray else { return Ok(()) };
+        let (dim, name) = (self.dim_name(axis.dim), &decl.name.name);
+        let message = format!("the gradient of `{name}` is another one for each index of `{dim}`, its value is not");
+        let d = Diagnostic::error(Code::G0305, span, message);
+        let d = d.label(decl.backward.as_ref().map_or(decl.name.span, |b| b.span), "drawn or computed for each here");
+        fail(d.hint("let the argument vary with the index too: `z[k] = x`, then `grad[v = z[k]](...)`"))
     }
 
     /// What a backward block sees: the function's arguments and equations, or only what it says it saves.

@@ -16,9 +16,14 @@ struct Affine {
 }
 
 impl Elab<'_> {
-    /// `y[b, o] = value`.
+    /// `y[b, o] = value`; in `y[.., o] = value` the value's own dims come where the dots stand, else last.
     pub fn comprehension(&mut self, items: &[IndexItem], value: &Expr, span: Span, scope: &Rc<Scope>) -> Check<Value> {
-        let vars = self.bind_vars(items, &[value], scope)?;
+        let front = items.iter().position(|i| matches!(i, IndexItem::Rest(_))).unwrap_or(items.len());
+        let mut items = items.to_vec();
+        if front < items.len() {
+            items.remove(front);
+        }
+        let vars = self.bind_vars(&items, &[value], scope)?;
         let inner = Scope::inside(scope);
         let axes: Vec<Axis> = vars.iter().map(|v| v.1).collect();
         for (name, axis) in &vars {
@@ -26,7 +31,11 @@ impl Elab<'_> {
             inner.set(name, Value::Tensor(iota));
         }
         let result = self.within(&axes, |elab| elab.eval(value, &inner))?;
-        self.each_tensor(&result, value.span, &mut |elab, t| Ok(elab.close_over(&axes, t, span)))
+        self.each_tensor(&result, value.span, &mut |elab, t| {
+            let mut closed = elab.close_over(&axes, t, span);
+            closed.axes[front..].rotate_left(axes.len() - front);
+            Ok(closed)
+        })
     }
 
     /// Gives the variables' axes positions in front.
