@@ -7,10 +7,12 @@
 //! of static arguments), one task or one check. It carries several [`Function`]s (first values, step, reports, the
 //! trained nets) over one arena of terms.
 
+mod host;
 mod library;
 mod terms;
 mod units;
 
+pub use host::{Host, HostFn, Hosts};
 pub use library::{HOST_ARGUMENTS, LIBRARY, Lib, LibFun, PartElem, PartRule, Signature, Way, entries};
 pub use terms::*;
 pub use units::*;
