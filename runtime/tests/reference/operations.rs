@@ -25,6 +25,7 @@ fn tables() -> Arc<Tables> {
         params: vec![Param { name: "w".into(), ty: w, role: Role::Weight, span: Span::default() }],
         states: vec![State { name: "s".into(), ty: ty(Elem::Real, &[(M, 0)]), span: Span::default() }],
         hypers: vec![Hyper { name: "lr".into(), default: 0.1 }],
+        hosts: vec![],
         assumed: vec![2, 3, 0],
     })
 }

@@ -61,6 +61,7 @@ pub fn tables() -> Arc<Tables> {
         params: shapes().into_iter().enumerate().map(param).collect(),
         states: vec![],
         hypers: vec![Hyper { name: "h".into(), default: 0.5 }],
+        hosts: vec![],
         assumed: SIZES.iter().map(|n| *n as u64 * 40).collect(),
     })
 }
