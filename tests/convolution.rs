@@ -16,6 +16,8 @@ task t() real f64 {
   y[.., k: 4] = d[k, ..]
   report turned = max[b, k](abs(y[b, k] - d[k, b]))
   best[k: 4] = argmax[i: 4](i == k)
+  many[k: 4] = count[i: 4 | i < k](i != 0) + 10*count[i: 4](1.5*i) + 100*count[i: 4 | i < k](0*i)
+  report counted = max[k](abs(many[k] - max(k - 1, 0) - 40 - 100*k))
   report place = max[k](abs(best[k] - k))
 }
 ";

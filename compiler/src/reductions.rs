@@ -27,10 +27,7 @@ impl Over<'_> {
             p::Red::All => self.fold(g, Red::All, x, guard),
             p::Red::ArgMax => self.best(g, Red::ArgMax, x, guard),
             p::Red::ArgMin => self.best(g, Red::ArgMin, x, guard),
-            p::Red::Count => {
-                let what = g.to_real(guard.unwrap_or(x));
-                self.fold(g, Red::Sum, what, None)
-            }
+            p::Red::Count => self.count(g, x, guard),
             p::Red::Mean => self.mean(g, x, guard),
             p::Red::Var => {
                 let mean = self.mean(g, x, guard);
@@ -94,6 +91,19 @@ impl Over<'_> {
         let (nothing, zero) = (g.int(i64::from(i32::MAX)), g.int(0));
         let empty = g.map2(Fun::Eq, first, nothing);
         g.select(empty, zero, first)
+    }
+
+    /// How many entries there are, or of truth values how many hold; only those that the guard lets through.
+    fn count(&self, g: &mut Graph, x: NodeId, guard: Option<NodeId>) -> NodeId {
+        let holds = match (g.ty(x).elem == Elem::Bool, guard) {
+            (true, Some(guard)) => g.map2(Fun::And, guard, x),
+            (true, None) => x,
+            (false, Some(guard)) => guard,
+            (false, None) if self.fiber.is_none() => return g.count(self.axes),
+            (false, None) => g.add(Op::Const(Num::new(1.0), Elem::Bool), []),
+        };
+        let what = g.to_real(holds);
+        self.fold(g, Red::Sum, what, None)
     }
 
     /// The sum over the number of entries; of nothing it is 0.
