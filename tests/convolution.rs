@@ -1,6 +1,8 @@
 //! Convolutions and pooling of the library, one image at a time and on batches.
 
-use gannet::{Model, Options};
+mod common;
+
+use gannet::Model;
 
 const TASK: &str = "
 dim row = 7, column = 6, image = 3, channel = 2
@@ -25,10 +27,7 @@ task t() real f64 {
 #[test]
 fn batches_stay_in_front() {
     let model = Model::from_source("convolution.gnt", TASK).unwrap_or_else(|e| panic!("{e}"));
-    let unit = model.unit(Some("t"), &[]).expect("there is one");
-    let options = Options { double: true, threads: 2, ..Options::default() };
-    let mut session = model.session(unit, &options).unwrap_or_else(|e| panic!("{e}"));
-    for (name, values) in session.reports().expect("it runs") {
-        assert!(values[0] < 1e-12, "{name} is {}", values[0]);
+    for (name, x) in common::reports_of(&model).unwrap_or_else(|e| panic!("{e}")) {
+        assert!(x < 1e-12, "{name} is {x}");
     }
 }

@@ -1,6 +1,8 @@
 //! Reductions along fibers: against the same reduction written with a condition over all pairs, in values, first and
 //! second derivatives, and against finite differences. The graph has parallel edges, loops and nodes without edges.
 
+mod common;
+
 use gannet::{Model, Options};
 use std::path::Path;
 
@@ -42,11 +44,7 @@ fn reports(body: &str) -> Vec<(String, f64)> {
 fn run(source: &str, folder: &Path) -> Vec<(String, f64)> {
     let model = Model::from_source("graph.gnt", source).unwrap_or_else(|e| panic!("{source}\n{e}"));
     let model = model.data_folder(folder);
-    let options = Options { double: true, threads: 2, ..Options::default() };
-    let unit = model.unit(Some("t"), &[]).unwrap_or_else(|e| panic!("{source}\n{e}"));
-    let mut session = model.session(unit, &options).unwrap_or_else(|e| panic!("{source}\n{e}"));
-    let found = session.reports().unwrap_or_else(|e| panic!("{source}\n{e:?}"));
-    found.into_iter().map(|(name, values)| (name, values[0])).collect()
+    common::reports_of(&model).unwrap_or_else(|e| panic!("{source}\n{e}"))
 }
 
 /// Every report is a difference that must be small.

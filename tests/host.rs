@@ -1,5 +1,7 @@
 //! Functions of the embedding program: `extern fn`.
 
+mod common;
+
 use gannet::lang::check::Options as CheckOptions;
 use gannet::lang::program::Hosts;
 use gannet::{Model, Options};
@@ -28,11 +30,7 @@ fn model(body: &str, hosts: Hosts) -> Result<Model, gannet::Error> {
 
 fn reports(body: &str, hosts: Hosts) -> Result<Vec<(String, f64)>, String> {
     let model = model(body, hosts).map_err(|e| e.to_string())?;
-    let options = Options { double: true, threads: 2, ..Options::default() };
-    let unit = model.unit(Some("t"), &[]).expect("there is one");
-    let mut session = model.session(unit, &options).map_err(|e| e.to_string())?;
-    let found = session.reports().map_err(|e| format!("{e:?}"))?;
-    Ok(found.into_iter().map(|(name, values)| (name, values[0])).collect())
+    common::reports_of(&model)
 }
 
 const SAME: &str = "

@@ -1,7 +1,6 @@
 """A small convolutional network on 28 by 28, batch 64, gradient descent with momentum."""
 
-from common import jax_numbers, jax_report, jax_step, onnx_report, torch_numbers, torch_report, torch_step
-from mlp import jax_cross_entropy
+from common import jax_classifier, onnx_report, torch_classifier
 
 RULE = ("sgd", 0.01, {"momentum": 0.9})
 
@@ -34,11 +33,7 @@ def with_torch(args, w, d):
     image, label = torch.tensor(d["image"]), torch.tensor(d["label"]).long()
     if last:
         image = image.contiguous(memory_format=torch.channels_last)
-    compiled = "compile" in args.peer
-    if args.what == "report":
-        return torch_report(torch, lambda: scores(image), compiled), torch_numbers
-    loss = lambda: torch.nn.functional.cross_entropy(scores(image), label)
-    return torch_step(torch, p, loss, RULE, compiled), torch_numbers
+    return torch_classifier(torch, args, p, scores, image, label, RULE)
 
 
 def with_jax(args, w, d):
@@ -62,13 +57,10 @@ def with_jax(args, w, d):
         h = jax.nn.relu(h.reshape(h.shape[0], -1) @ p["dense1.w"] + p["dense1.b"])
         return h @ p["linear1.w"] + p["linear1.b"]
 
-    if args.what == "report":
-        return jax_report(p, scores, (image,)), jax_numbers
-    loss = lambda p, image, label: jax_cross_entropy(scores(p, image), label)
-    return jax_step(p, loss, RULE, (image, label)), jax_numbers
+    return jax_classifier(args, p, scores, image, label, RULE)
 
 
 def with_onnx(args, w, d):
     import torch
 
-    return onnx_report(torch, torch_net(torch, w)[1], torch.tensor(d["image"]), args.threads), jax_numbers
+    return onnx_report(torch_net(torch, w)[1], torch.tensor(d["image"]), args)

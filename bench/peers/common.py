@@ -114,6 +114,15 @@ def torch_report(torch, scores, compiled):
     return report
 
 
+def torch_classifier(torch, args, p, scores, x, label, rule):
+    """Steps by the mean cross-entropy of `scores(x)`, or evaluations of the scores."""
+    compiled = "compile" in args.peer
+    if args.what == "report":
+        return torch_report(torch, lambda: scores(x), compiled), torch_numbers
+    loss = lambda: torch.nn.functional.cross_entropy(scores(x).flatten(0, -2), label.flatten())
+    return torch_step(torch, p, loss, rule, compiled), torch_numbers
+
+
 def torch_numbers(value):
     return spread(value.detach().flatten().tolist())
 
@@ -175,6 +184,21 @@ def jax_report(params, scores, inputs):
     return lambda: jax.block_until_ready(evaluate(params, *inputs))
 
 
+def jax_cross_entropy(scores, label):
+    import jax
+    import jax.numpy as jnp
+
+    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores), label[..., None], -1))
+
+
+def jax_classifier(args, p, scores, x, label, rule):
+    """The same in JAX; `scores` takes the parameters and `x`."""
+    if args.what == "report":
+        return jax_report(p, scores, (x,)), jax_numbers
+    loss = lambda p, x, label: jax_cross_entropy(scores(p, x), label)
+    return jax_step(p, loss, rule, (x, label)), jax_numbers
+
+
 def jax_numbers(value):
     return spread(np.asarray(value).ravel().tolist())
 
@@ -182,18 +206,19 @@ def jax_numbers(value):
 # ONNX Runtime
 
 
-def onnx_report(torch, scores, image, threads):
+def onnx_report(scores, x, args):
     """An evaluation of what PyTorch computes by ONNX Runtime."""
     import io
 
     import onnxruntime
+    import torch
 
     module = torch.nn.Module()
     module.forward = scores
     held = io.BytesIO()
-    torch.onnx.export(module.eval(), (image,), dynamo=True, verbose=False).save(held)
+    torch.onnx.export(module.eval(), (x,), dynamo=True, verbose=False).save(held)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = args.threads
     session = onnxruntime.InferenceSession(held.getvalue(), options, providers=["CPUExecutionProvider"])
-    fed = {session.get_inputs()[0].name: image.numpy()}
-    return lambda: session.run(None, fed)[0]
+    fed = {session.get_inputs()[0].name: x.numpy()}
+    return lambda: session.run(None, fed)[0], jax_numbers

@@ -1,7 +1,6 @@
 """LSTM of 256 units over 100 steps of 64 numbers, batch 32, Adam."""
 
-from common import jax_numbers, jax_report, jax_step, onnx_report, torch_numbers, torch_report, torch_step
-from mlp import jax_cross_entropy
+from common import jax_classifier, onnx_report, torch_classifier
 
 RULE = ("adam", 1e-3, {})
 UNITS = 256
@@ -19,7 +18,7 @@ def torch_net(torch, w, loop=False):
     def own(x):
         state = torch.zeros(1, x.shape[0], UNITS)
         held = [p["lstm1.w"], p["lstm1.u"], p["lstm1.b"], zero]
-        return torch.lstm(x, (state, state), held, True, 1, 0.0, False, False, True)[1][0]
+        return torch.lstm(x, (state, state), held, True, 1, 0.0, False, False, True)[1].squeeze(0)
 
     def steps(x):
         h = c = torch.zeros(x.shape[0], UNITS)
@@ -36,13 +35,9 @@ def torch_net(torch, w, loop=False):
 def with_torch(args, w, d):
     import torch
 
-    compiled = "compile" in args.peer
-    p, scores = torch_net(torch, w, compiled)
+    p, scores = torch_net(torch, w, "compile" in args.peer)
     signal, label = torch.tensor(d["signal"]), torch.tensor(d["label"]).long()
-    if args.what == "report":
-        return torch_report(torch, lambda: scores(signal), compiled), lambda x: torch_numbers(x.squeeze(0))
-    loss = lambda: torch.nn.functional.cross_entropy(scores(signal).view(-1, 10), label)
-    return torch_step(torch, p, loss, RULE, compiled), torch_numbers
+    return torch_classifier(torch, args, p, scores, signal, label, RULE)
 
 
 def with_jax(args, w, d):
@@ -66,13 +61,10 @@ def with_jax(args, w, d):
         (h, _), _ = jax.lax.scan(step, (zero, zero), x.swapaxes(0, 1) @ p["lstm1.w"] + p["lstm1.b"])
         return h @ p["linear1.w"] + p["linear1.b"]
 
-    if args.what == "report":
-        return jax_report(p, scores, (signal,)), jax_numbers
-    loss = lambda p, signal, label: jax_cross_entropy(scores(p, signal), label)
-    return jax_step(p, loss, RULE, (signal, label)), jax_numbers
+    return jax_classifier(args, p, scores, signal, label, RULE)
 
 
 def with_onnx(args, w, d):
     import torch
 
-    return onnx_report(torch, torch_net(torch, w)[1], torch.tensor(d["signal"]), args.threads), jax_numbers
+    return onnx_report(torch_net(torch, w)[1], torch.tensor(d["signal"]), args)

@@ -1,7 +1,6 @@
 """Gradients of the samples of a batch of 64, MLP 64-128-10, all written out."""
 
-from common import jax_numbers, torch_numbers
-from mlp import jax_cross_entropy
+from common import jax_cross_entropy, jax_numbers, torch_numbers
 
 ORDER = ["linear2.w", "linear2.b", "linear1.w", "linear1.b"]  # of Gannet's `flat`
 

@@ -1,7 +1,7 @@
 """Gradients of the samples of a batch of 128, MLP 784-512-512-10, each clipped to length 1; descent by their mean."""
 
-from common import jax_numbers, torch_numbers
-from mlp import jax_cross_entropy, jax_scores, torch_net
+from common import jax_cross_entropy, jax_numbers, torch_numbers
+from mlp import jax_scores, torch_net
 
 RATE = 0.1
 

@@ -1,6 +1,6 @@
 """A decoder transformer: 4 layers of width 256, 8 heads, 128 positions, 1000 words, batch 8, AdamW."""
 
-from common import jax_numbers, jax_report, jax_step, onnx_report, torch_numbers, torch_report, torch_step
+from common import jax_classifier, onnx_report, torch_classifier
 
 RULE = ("adamw", 1e-3, {"decay": 0.01})
 LAYERS, WIDTH, HEADS = 4, 256, 8
@@ -55,19 +55,13 @@ def with_torch(args, w, d):
 
     p, scores = torch_net(torch, w)
     text = torch.tensor(d["text"]).long()
-    seen, wanted = text[:, :-1].contiguous(), text[:, 1:].flatten()
-    compiled = "compile" in args.peer
-    if args.what == "report":
-        return torch_report(torch, lambda: scores(seen), compiled), torch_numbers
-    loss = lambda: torch.nn.functional.cross_entropy(scores(seen).flatten(0, 1), wanted)
-    return torch_step(torch, p, loss, RULE, compiled), torch_numbers
+    return torch_classifier(torch, args, p, scores, text[:, :-1].contiguous(), text[:, 1:], RULE)
 
 
 def with_jax(args, w, d):
     """The layers are one scan over stacked parameters, so that compiling does not grow with them."""
     import jax
     import jax.numpy as jnp
-    from mlp import jax_cross_entropy
 
     p = {k: jnp.asarray(x) for k, x in matrices(w).items()}
     text = jnp.asarray(d["text"])
@@ -95,14 +89,11 @@ def with_jax(args, w, d):
                 x, _ = block(x, {k: p[k][l] for k in stacked})
         return norm(x, p["layernorm3.gain"], p["layernorm3.bias"]) @ p["linear1.w"] + p["linear1.b"]
 
-    if args.what == "report":
-        return jax_report(p, scores, (text[:, :-1],)), jax_numbers
-    loss = lambda p, text: jax_cross_entropy(scores(p, text[:, :-1]), text[:, 1:])
-    return jax_step(p, loss, RULE, (text,)), jax_numbers
+    return jax_classifier(args, p, scores, text[:, :-1], text[:, 1:], RULE)
 
 
 def with_onnx(args, w, d):
     import torch
 
     seen = torch.tensor(d["text"]).long()[:, :-1].contiguous()
-    return onnx_report(torch, torch_net(torch, w)[1], seen, args.threads), jax_numbers
+    return onnx_report(torch_net(torch, w)[1], seen, args)

@@ -1,6 +1,7 @@
 //! What several tests share. Each of them uses a part.
 #![allow(dead_code, unused_macros)]
 
+use gannet::{Model, Options};
 use std::io::Write;
 use std::process::Command;
 
@@ -42,4 +43,13 @@ pub fn png((rows, columns): (u32, u32), colour: png::ColorType, depth: png::BitD
     encoder.set_depth(depth);
     encoder.write_header().expect("written").write_image_data(pixels).expect("written");
     out
+}
+
+/// The first entry of each report of the task `t`, in double precision.
+pub fn reports_of(model: &Model) -> Result<Vec<(String, f64)>, String> {
+    let options = Options { double: true, threads: 2, ..Options::default() };
+    let unit = model.unit(Some("t"), &[]).map_err(|e| e.to_string())?;
+    let mut session = model.session(unit, &options).map_err(|e| e.to_string())?;
+    let found = session.reports().map_err(|e| model.error(e).to_string())?;
+    Ok(found.into_iter().map(|(name, values)| (name, values[0])).collect())
 }

@@ -24,15 +24,12 @@ pub type Entries = Vec<f64>;
 /// # Errors
 /// What is wrong with the operands: the end of a sentence that starts with the operation's name.
 pub fn eval(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Result<Vec<Entries>, String> {
-    if matches!(fun, LibFun::Host(..)) {
-        return Err("its function is not among those of the unit".to_string());
-    }
     let finite = operands.iter().all(|o| o.iter().all(|x| x.is_finite()));
-    let spreads = !matches!(fun, LibFun::Sort | LibFun::Recur(_) | LibFun::Fft(_) | LibFun::Assign);
+    let spreads = !matches!(fun, LibFun::Sort | LibFun::Recur(_) | LibFun::Fft(_) | LibFun::Assign | LibFun::Host(..));
     if spreads && !finite {
         return Ok(part_sizes(fun, sizes).into_iter().map(|n| vec![f64::NAN; n]).collect());
     }
-    let a = operands[0];
+    let a = operands.first().copied().unwrap_or_default();
     Ok(match fun {
         LibFun::Sort => along::sort(a),
         LibFun::Recur(way) => vec![along::recur(way, a, operands[1])],
@@ -49,7 +46,7 @@ pub fn eval(fun: LibFun, sizes: &[usize], operands: &[&[f64]]) -> Result<Vec<Ent
         LibFun::Svd => factor::svd(sizes[0], sizes[1], a),
         LibFun::Pinv => vec![factor::pinv(sizes[0], sizes[1], a)],
         LibFun::Assign => vec![assign::assign(sizes[0], sizes[1], a)?],
-        LibFun::Host(..) => unreachable!("refused above"),
+        LibFun::Host(..) => return Err("its function is not at hand".to_string()),
     })
 }
 

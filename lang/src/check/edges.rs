@@ -29,7 +29,7 @@ impl EdgeSet {
             End::Src => Some(self.src),
             End::Dst => Some(self.dst),
             End::Type => self.by,
-            End::Twin => (self.src == self.dst && self.of.is_none()).then_some(self.dim),
+            End::Twin => (self.src == self.dst).then_some(self.dim),
             End::Of => self.of,
         }
     }

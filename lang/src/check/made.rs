@@ -158,18 +158,16 @@ impl Elab<'_> {
                 let d = Diagnostic::error(Code::G0205, part.span, message);
                 return fail(d.hint("for example `from: node[pair]`, `argmax[node](score)`"));
             }
+            let mut own = t.clone();
             if let Some((_, first)) = arrays.first() {
                 if first.axes[0].dim != t.axes[0].dim {
                     let message = format!("the ends `{}` and `{}` differ in length", self.shown(first), self.shown(&t));
                     let d = Diagnostic::error(Code::G0201, part.span, message).label(parts[0].span, "the first end");
                     return fail(d.hint("all ends go over the same dim, one entry an edge"));
                 }
-                let to = first.axes[0];
-                let t = self.rename(&t, &[(t.axes[0], to)], part.span);
-                arrays.push((end, t));
-            } else {
-                arrays.push((end, t));
+                own = self.rename(&t, &[(t.axes[0], first.axes[0])], part.span);
             }
+            arrays.push((end, own));
         }
         Ok(arrays)
     }

@@ -17,15 +17,20 @@ impl Elab<'_> {
             return Ok(());
         }
         let Some(pairs) = self.stand_ins(instance, span) else { return Ok(self.first_call(&instance.path)) };
-        let before = std::mem::replace(&mut self.looking, true);
         let plain = Instance { at: vec![], frozen: false, ..(**instance).clone() };
+        self.look(|elab| elab.first_look(|elab| elab.run_net(&Rc::new(plain), pairs, span))).map(|_| ())
+    }
+
+    /// Does something for the shapes that it brings to light, outside of all index variables.
+    fn look<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.looking, true);
         let called = self.called.clone();
         let active = std::mem::take(&mut self.active);
-        let done = self.first_look(|elab| elab.run_net(&Rc::new(plain), pairs, span));
+        let done = f(self);
         self.active = active;
         self.called = called;
         self.looking = before;
-        done.map(|_| ())
+        done
     }
 
     /// Looks at what a line of the block makes of a net before that line's turn: `v ~ normal like f` may be asked for first.
@@ -34,15 +39,12 @@ impl Elab<'_> {
         let Some(lines) = self.calls.remove(path) else { return };
         let scope = self.train_scope();
         for e in &lines {
-            let before = std::mem::replace(&mut self.looking, true);
-            let called = self.called.clone();
-            self.on_trial(|elab| {
-                elab.active.clear();
-                elab.frames = vec![Frame::default()];
-                elab.first_look(|elab| elab.eval(e, &scope))
+            self.look(|elab| {
+                elab.on_trial(|elab| {
+                    elab.frames = vec![Frame::default()];
+                    elab.first_look(|elab| elab.eval(e, &scope))
+                })
             });
-            self.called = called;
-            self.looking = before;
             if self.instances.contains_key(path) {
                 return;
             }

@@ -1,6 +1,7 @@
 //! Sampled edges: `edges near = sample 10 of cite[-> v]`, of the edges that arrive at each target so many, anew in every
 //! step (Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", 2017, section 3.2).
 
+use super::edges::EdgeSet;
 use super::made::Arrays;
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
@@ -18,14 +19,8 @@ impl Elab<'_> {
         if k == 0 {
             return fail(Diagnostic::error(Code::G0303, count.span, "a sample of no edges is no set"));
         }
-        let v = self.eval(&Expr::name(&set.name, set.span), scope)?;
-        let from = match v {
-            Value::Dim(d) => self.edges_over(d),
-            _ => None,
-        };
-        let Some(from) = from else {
-            let message = format!("`{}` is no set of edges", set.name);
-            return fail(Diagnostic::error(Code::G0301, set.span, message).hint("`sample 10 of cite[-> v]`"));
+        let Some(from) = self.edges_named(set, scope) else {
+            return fail(self.no_set(format!("there are no edges `{}`", set.name), set.span, Code::G0101, scope));
         };
         if self.made_over(from.dim).is_some() {
             let message =
@@ -55,7 +50,7 @@ impl Elab<'_> {
     }
 
     /// The data's grouping of a set's edges by their targets.
-    fn arrivals(&mut self, set: &super::edges::EdgeSet, span: Span) -> Check<[Tensor; 3]> {
+    fn arrivals(&mut self, set: &EdgeSet, span: Span) -> Check<[Tensor; 3]> {
         let mut found = Vec::new();
         for what in Arrivals::ALL {
             let t = self.set_input(set, &what.field(&set.name), span)?;
@@ -81,14 +76,7 @@ impl Elab<'_> {
     }
 
     /// An end of the chosen edges.
-    fn end_at(
-        &mut self,
-        set: &super::edges::EdgeSet,
-        end: End,
-        chosen: TermId,
-        own: &[Axis],
-        span: Span,
-    ) -> Check<TermId> {
+    fn end_at(&mut self, set: &EdgeSet, end: End, chosen: TermId, own: &[Axis], span: Span) -> Check<TermId> {
         let array = self.edge_array(set, end, span)?;
         Ok(self.read_axis(&array, array.axes[0], At::Term(chosen), own, None, span))
     }

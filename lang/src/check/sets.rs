@@ -28,7 +28,7 @@ impl Elab<'_> {
     }
 
     /// The set of edges of that name, or the one that a name in sight stands for.
-    fn edges_named(&mut self, name: &Ident, scope: &Rc<Scope>) -> Option<EdgeSet> {
+    pub(super) fn edges_named(&mut self, name: &Ident, scope: &Rc<Scope>) -> Option<EdgeSet> {
         match (scope.get(&name.name), self.items.edge_set(&name.name)) {
             (Some(Value::Dim(dim)), _) => return self.edges_over(dim),
             (_, Some(set)) => return Some(set.clone()),

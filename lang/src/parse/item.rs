@@ -20,7 +20,7 @@ impl Builder<'_> {
         match node.as_rule() {
             Rule::dim_decl => items.extend(self.dims(node).into_iter().map(Item::Dim)),
             Rule::data_decl => items.push(Item::Data(self.data(node))),
-            Rule::fn_decl => items.push(Item::Fn(self.function(node))),
+            Rule::fn_decl | Rule::extern_decl => items.push(Item::Fn(self.function(node))),
             Rule::net_decl => items.push(Item::Net(self.net(node))),
             Rule::rule_decl => items.push(Item::Rule(self.rule(node))),
             Rule::train_decl => items.push(Item::Train(self.train(node))),
@@ -28,7 +28,6 @@ impl Builder<'_> {
             Rule::check_decl => items.push(Item::Check(self.check(node))),
             Rule::use_decl => items.push(Item::Use(self.import(node))),
             Rule::edges_decl => items.push(Item::Edges(self.edges(node))),
-            Rule::extern_decl => items.push(Item::Fn(self.host_function(node))),
             Rule::line => self.top_line(node, items),
             other => unreachable!("{other:?} is no declaration"),
         }
@@ -166,8 +165,9 @@ impl Builder<'_> {
         DataStmt::SplitFrom { name, fields, span }
     }
 
+    /// `fn f(x) = ...`, or `extern fn f(x: real[n]) -> real[n]`, which has no body.
     fn function(&mut self, node: Node) -> FnDecl {
-        let span = self.span(&node);
+        let (span, host) = (self.span(&node), node.as_rule() == Rule::extern_decl);
         let mut parts = Parts::of(node);
         let name = self.ident(&parts.need(Rule::name));
         let axes = parts.take(Rule::fn_axes).map(|n| self.idents(Parts::of(n).all(Rule::name)));
@@ -175,23 +175,12 @@ impl Builder<'_> {
         let result = self.result(&mut parts);
         let body = match parts.take(Rule::block) {
             Some(block) => self.valued(block, "this function"),
+            None if host => Body { stmts: Vec::new(), value: None, span },
             None => self.value_body(parts.need(Rule::expr)),
         };
         let backward = parts.take(Rule::backward).map(|n| self.backward(n));
         let axes = axes.unwrap_or_default();
-        FnDecl { name, axes, params, result, body, backward, host: false, doc: self.doc(span) }
-    }
-
-    /// `extern fn name(x: real[n]) -> real[n]`.
-    fn host_function(&mut self, node: Node) -> FnDecl {
-        let span = self.span(&node);
-        let mut parts = Parts::of(node);
-        let name = self.ident(&parts.need(Rule::name));
-        let params = self.params(&mut parts);
-        let result = self.result(&mut parts);
-        let body = Body { stmts: Vec::new(), value: None, span };
-        let backward = parts.take(Rule::backward).map(|n| self.backward(n));
-        FnDecl { name, axes: Vec::new(), params, result, body, backward, host: true, doc: self.doc(span) }
+        FnDecl { name, axes, params, result, body, backward, host, doc: self.doc(span) }
     }
 
     /// An expression as a body; that of a block is its own.

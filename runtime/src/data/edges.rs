@@ -17,6 +17,8 @@ pub struct List {
     types: Option<Vec<i32>>,
     /// Of each edge the one that leads back; -1 where there is none.
     twins: Vec<i32>,
+    /// In the order of [`Arrivals::ALL`].
+    arrivals: [Vec<i32>; 3],
 }
 
 impl List {
@@ -36,28 +38,28 @@ impl List {
         }
     }
 
-    /// The edges grouped by their targets; where the size of their dim is open, up to the last that is reached.
-    pub fn arrivals(&self, what: Arrivals, targets: Option<u64>) -> Vec<i32> {
+    /// What is known of the edges that arrive at each target.
+    pub fn arrivals(&self, what: Arrivals) -> &[i32] {
+        &self.arrivals[what as usize]
+    }
+
+    /// Groups the edges by their targets; where the size of their dim is open, up to the last that is reached.
+    fn grouped(mut self, targets: Option<u64>) -> List {
         let reached = || self.dst.iter().max().map_or(0, |v| *v as usize + 1);
         let mut count = vec![0; targets.map_or_else(reached, |n| n as usize)];
         self.dst.iter().for_each(|v| count[*v as usize] += 1);
-        if what == Arrivals::Count {
-            return count;
-        }
         let ends = count.iter().scan(0, |sum, n| {
             *sum += n;
             Some(*sum)
         });
         let first: Vec<i32> = ends.zip(&count).map(|(end, n)| end - n).collect();
-        if what == Arrivals::First {
-            return first;
-        }
-        let (mut next, mut order) = (first, vec![0; self.len()]);
+        let (mut next, mut order) = (first.clone(), vec![0; self.len()]);
         for (e, v) in self.dst.iter().enumerate() {
             order[next[*v as usize] as usize] = e as i32;
             next[*v as usize] += 1;
         }
-        order
+        self.arrivals = [order, first, count];
+        self
     }
 
     /// Finds the twins: the first of several edges from u to v belongs to the first from v to u, and so on.
@@ -157,6 +159,7 @@ impl Maker<'_> {
                 }
                 _ => self.sizes.set(set.dim, list.len() as u64),
             }
+            let list = list.grouped(self.sizes.get(set.dst));
             lists.push(if set.src == set.dst { list.with_twins() } else { list });
         }
         Ok(lists)
@@ -279,14 +282,14 @@ impl Maker<'_> {
         set: &Edges,
         place: &dyn Fn(usize) -> String,
     ) -> Result<Vec<i32>, Diagnostic> {
-        let (dim, word) = match end {
-            End::Src => (set.src, "src"),
-            End::Dst => (set.dst, "dst"),
-            End::Type => (set.by.expect("a set with types has a dim of them"), "type"),
+        let dim = match end {
+            End::Src => set.src,
+            End::Dst => set.dst,
+            End::Type => set.by.expect("a set with types has a dim of them"),
             End::Twin | End::Of => unreachable!("these are found, not read"),
         };
         self.size(dim, set)?;
-        let name = format!("{}.{word}", set.name);
+        let name = format!("{}.{}", set.name, end.word());
         let value = FieldExpr::Whole;
         let field = Field { name, elem: Elem::Index(dim), dims: vec![set.dim], value, span: set.span };
         let context = field::Context { field: &field, dims: self.dims, double: false };

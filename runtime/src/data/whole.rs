@@ -152,9 +152,7 @@ pub fn load(
         let context = Context { field, dims, double };
         let values = match (&field.value, raw) {
             (FieldExpr::End(set, end), _) => Values::I32(List::end(&lists[*set], *end).to_vec()),
-            (FieldExpr::Arrivals(set, what), _) => {
-                Values::I32(lists[*set].arrivals(*what, sizes.get(data.edges[*set].dst)))
-            }
+            (FieldExpr::Arrivals(set, what), _) => Values::I32(lists[*set].arrivals(*what).to_vec()),
             (value, Some(raw)) => values(&context, value, raw, sizes).map_err(|e| e.at(field.span))?,
             (_, None) => unreachable!("a field is read or an end of edges"),
         };

@@ -2,7 +2,7 @@
 //! Law: a time is one whole step, the batch's rows and the loss included; what is timed can be checked, for the
 //! losses and some of the reports' entries are shown with it.
 
-use super::milliseconds;
+use super::{Clock, median_and_best, milliseconds, on_threads};
 use crate::cli::args::{BenchArgs, Measured};
 use gannet::lang::diag::Diagnostic;
 use gannet::lang::program::{Output, UnitKind};
@@ -26,10 +26,7 @@ const SHOWN: usize = 10;
 /// # Errors
 /// What is wrong with the file, its data or the run.
 pub fn file(args: &BenchArgs, path: &Path) -> Result<(), Error> {
-    let mut options = Options { dims: args.dims.clone(), ..Options::default() };
-    if let Some(threads) = args.threads {
-        options.threads = threads.max(1);
-    }
+    let options = Options { dims: args.dims.clone(), ..on_threads(args) };
     let model = Model::from_file(path, &args.dims)?;
     let unit = model.unit(args.block.as_deref(), &[])?;
     let mut found = Vec::new();
@@ -62,20 +59,18 @@ struct Watch<'a> {
     seconds: f64,
     /// Say when the first step is done.
     json: bool,
-    last: f64,
-    times: Vec<f64>,
+    clock: Clock,
     stop: &'a AtomicBool,
 }
 
 impl Observer for Watch<'_> {
     fn stepped(&mut self, progress: &Progress) {
-        let now = progress.elapsed.as_secs_f64();
-        self.times.push(1e3 * (now - self.last));
-        self.last = now;
-        if self.json && self.times.len() == 1 {
+        self.clock.stepped(progress);
+        let done = self.clock.times.len();
+        if self.json && done == 1 {
             say!("{}", json!({ "event": "first step" }));
         }
-        if now >= self.seconds && self.times.len() >= LEAST {
+        if progress.elapsed.as_secs_f64() >= self.seconds && done >= LEAST {
             self.stop.store(true, Ordering::Relaxed);
         }
     }
@@ -87,11 +82,11 @@ fn steps(model: &Model, args: &BenchArgs, options: &Options) -> Result<Value, Er
     let options = Options { steps: Some(MOST), ..options.clone() };
     let mut session = model.session(unit, &options)?;
     let stop = AtomicBool::new(false);
-    let mut watch = Watch { seconds: args.seconds, json: args.json, last: 0.0, times: Vec::new(), stop: &stop };
+    let mut watch = Watch { seconds: args.seconds, json: args.json, clock: Clock::default(), stop: &stop };
     let outcome = train(&mut session, &mut watch, &stop).map_err(|d| model.error(d))?;
     let compile: f64 = session.compile_time.iter().map(|(_, d)| d.as_secs_f64()).sum();
     let losses: Vec<f32> = outcome.losses.iter().copied().take(SHOWN).collect();
-    let mut line = summary("step", watch.times, compile);
+    let mut line = summary("step", watch.clock.times, compile);
     line["losses"] = json!(losses);
     Ok(line)
 }
@@ -141,9 +136,8 @@ fn spread(values: &[f64]) -> Vec<f64> {
 /// Median and best without the first tenth, in which caches fill and threads wake.
 fn summary(what: &str, mut times: Vec<f64>, compile: f64) -> Value {
     let warm = (times.len() / 10).max(2).min(times.len().saturating_sub(1));
-    let mut counted = times.split_off(warm);
-    counted.sort_by(f64::total_cmp);
-    let value = counted.get(counted.len() / 2).copied().unwrap_or(f64::NAN);
-    let best = counted.first().copied().unwrap_or(f64::NAN);
-    json!({ "what": what, "value": value, "best": best, "runs": counted.len(), "compile": compile })
+    let counted = times.split_off(warm);
+    let runs = counted.len();
+    let (value, best) = median_and_best(counted);
+    json!({ "what": what, "value": value, "best": best, "runs": runs, "compile": compile })
 }

@@ -39,10 +39,8 @@ struct Measure {
 
 impl Measure {
     /// The median and the best of several times.
-    fn of(workload: &'static str, what: &'static str, mut times: Vec<f64>, unit: &'static str) -> Measure {
-        times.sort_by(f64::total_cmp);
-        let value = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
-        let best = times.first().copied().unwrap_or(f64::NAN);
+    fn of(workload: &'static str, what: &'static str, times: Vec<f64>, unit: &'static str) -> Measure {
+        let (value, best) = median_and_best(times);
         Measure { workload, what, value, best, unit }
     }
 
@@ -61,6 +59,18 @@ impl Measure {
             say!("{workload:8} {what:42} {value:>10.3} {best:>10.3} {unit}");
         }
     }
+}
+
+fn median_and_best(mut times: Vec<f64>) -> (f64, f64) {
+    times.sort_by(f64::total_cmp);
+    let at = |k: usize| times.get(k).copied().unwrap_or(f64::NAN);
+    (at(times.len() / 2), at(0))
+}
+
+/// The options with as many threads as are asked for.
+fn on_threads(args: &BenchArgs) -> Options {
+    let options = Options::default();
+    Options { threads: args.threads.map_or(options.threads, |n| n.max(1)), ..options }
 }
 
 /// A workload: its name and what measures it.
@@ -101,11 +111,7 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode, Error> {
         let d = Diagnostic::error(Code::G0701, None, format!("no workload is named like `{filter}`"));
         return Err(bare(d.hint(format!("there are {}", names.join(", ")))));
     }
-    let mut options = Options::default();
-    if let Some(threads) = args.threads {
-        options.threads = threads.max(1);
-    }
-    let bench = Bench { folder: Folder::new()?, options };
+    let bench = Bench { folder: Folder::new()?, options: on_threads(args) };
     let threads = bench.options.threads;
     if !args.json {
         say!("{:8} {:42} {:>10} {:>10}   ({threads} threads)", "workload", "what", "median", "best");
