@@ -17,7 +17,8 @@ impl Elab<'_> {
         let k = self.eval(count, scope)?;
         let k = self.static_count(&k, count.span)?;
         if k == 0 {
-            return fail(Diagnostic::error(Code::G0303, count.span, "a sample of no edges is no set"));
+            let d = Diagnostic::error(Code::G0303, count.span, "a sample of no edges is no set");
+            return fail(d.hint("take one at least: `sample 10 of cite[-> v]`"));
         }
         let Some(from) = self.edges_named(set, scope) else {
             return fail(self.no_set(format!("there are no edges `{}`", set.name), set.span, Code::G0101, scope));
