@@ -83,6 +83,11 @@ impl Over<'_> {
         let extreme = self.fold(g, if red == Red::ArgMax { Red::Max } else { Red::Min }, x, guard);
         let extreme = self.back(g, extreme);
         let mut here = g.map2(Fun::Eq, x, extreme);
+        if g.ty(x).elem == Elem::Real {
+            // The extreme of entries of which one is NaN equals none of them; that one is meant.
+            let nan = g.map2(Fun::Ne, x, x);
+            here = g.map2(Fun::Or, here, nan);
+        }
         if let Some(guard) = guard {
             here = g.map2(Fun::And, here, guard);
         }

@@ -1,6 +1,7 @@
 //! What every scalar function means, in f64: the one place that the constant folder, the reference evaluator and the
 //! tests share.
 
+use crate::graph::Red;
 use gannet_lang::program::Fun;
 
 /// The value of `fun` at `x` (truth values are 0 and 1, whole numbers are exact).
@@ -44,14 +45,14 @@ pub fn eval(fun: Fun, x: &[f64]) -> f64 {
         Fun::Div => x[0] / x[1],
         Fun::Pow => x[0].powf(x[1]),
         Fun::Min => {
-            if x[1] < x[0] {
+            if x[1] < x[0] || x[1].is_nan() {
                 x[1]
             } else {
                 x[0]
             }
         }
         Fun::Max => {
-            if x[1] > x[0] {
+            if x[1] > x[0] || x[1].is_nan() {
                 x[1]
             } else {
                 x[0]
@@ -76,4 +77,10 @@ pub fn eval(fun: Fun, x: &[f64]) -> f64 {
             }
         }
     }
+}
+
+/// Does `new` take the place of `old` in an argmax or argmin? The first of equal entries stays, and the first NaN.
+pub fn better(red: Red, new: f64, old: f64) -> bool {
+    let more = if red == Red::ArgMax { new > old } else { new < old };
+    more || (new.is_nan() && !old.is_nan())
 }

@@ -225,7 +225,9 @@ impl Display for Ident {
 
 impl Display for ReportDecl {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        write!(f, "{} = {}{}", self.name, self.value, Opt(" on ", &self.on, ""))?;
+        write!(f, "{}", self.name)?;
+        self.indices.iter().try_for_each(|items| write!(f, "[{}]", List(items)))?;
+        write!(f, " = {}{}", self.value, Opt(" on ", &self.on, ""))?;
         self.every.iter().try_for_each(|(count, unit)| write!(f, " every {count} {unit}"))
     }
 }

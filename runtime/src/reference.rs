@@ -298,8 +298,7 @@ impl Evaluator<'_> {
             let all: Places = p.iter().chain(inner).copied().collect();
             let x = f(&all);
             match red {
-                Red::ArgMax if x > value => (value, best) = (x, count),
-                Red::ArgMin if x < value => (value, best) = (x, count),
+                Red::ArgMax | Red::ArgMin if scalar::better(red, x, value) => (value, best) = (x, count),
                 Red::ArgMax | Red::ArgMin => {}
                 _ => value = combine(red, value, x),
             }

@@ -364,8 +364,7 @@ impl Sum {
 
     fn take(&mut self, red: Red, x: f64, i: i64) {
         match red {
-            Red::ArgMax if x > self.value => (self.value, self.place) = (x, i),
-            Red::ArgMin if x < self.value => (self.value, self.place) = (x, i),
+            Red::ArgMax | Red::ArgMin if crate::scalar::better(red, x, self.value) => (self.value, self.place) = (x, i),
             Red::ArgMax | Red::ArgMin => {}
             _ => self.value = combine(red, self.value, x),
         }

@@ -357,6 +357,8 @@ pub enum TrainStmt {
 pub struct ReportDecl {
     /// Its name.
     pub name: Ident,
+    /// `report x[i] = ...`: the index variables, as on the left of an equation.
+    pub indices: Option<Vec<IndexItem>>,
     /// What is reported.
     pub value: Expr,
     /// `on train`: the split it is exact over; default the test split, or all the data where there is none.

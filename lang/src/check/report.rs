@@ -42,7 +42,7 @@ impl Elab<'_> {
             };
             self.mode = mode;
             self.frames = vec![Frame { path: report.name.name.clone(), ..Frame::default() }];
-            let evaluated = self.in_pass(&report.name.name, |elab| elab.eval_tensor(&report.value, &scope));
+            let evaluated = self.in_pass(&report.name.name, |elab| elab.reported(report, &scope));
             self.frames.clear();
             self.active.clear();
             self.open.clear();
@@ -65,6 +65,14 @@ impl Elab<'_> {
             self.unit.functions.push(Function { name, outputs });
         }
         Ok(())
+    }
+
+    fn reported(&mut self, report: &ReportDecl, scope: &Rc<Scope>) -> Check<Tensor> {
+        let v = match &report.indices {
+            Some(items) => self.comprehension(items, &report.value, report.name.span, scope)?,
+            None => self.eval(&report.value, scope)?,
+        };
+        self.tensor(&v, report.value.span)
     }
 
     /// A trained net as a function of arrays, where the types of its arguments are known.

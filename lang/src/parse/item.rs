@@ -365,13 +365,14 @@ impl Builder<'_> {
 
     fn report(&mut self, mut parts: Parts) -> ReportDecl {
         let name = self.ident(&parts.need(Rule::name));
+        let indices = parts.take(Rule::report_index).map(|n| self.index_items(Parts::of(n)));
         let value = self.need_expr(&mut parts);
         let on = self.once(&mut parts, Rule::report_on, "on").map(|mut p| self.ident(&p.need(Rule::name)));
         let every = parts.take(Rule::every_clause).map(|n| self.every(n));
         for again in parts.all(Rule::every_clause) {
             self.error(self.span(&again), "`every` stands here twice", "leave one of them out");
         }
-        ReportDecl { name, value, on, every }
+        ReportDecl { name, indices, value, on, every }
     }
 
     /// `every 100 steps`, `every epoch`: how many of what.

@@ -5,7 +5,7 @@ use super::host;
 use crate::graph::Red;
 use crate::plan::{Kind, ValueId};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Opcode, Value, types};
 use gannet_lang::program::Fun;
 
 impl<'a> Lower<'a> {
@@ -148,15 +148,7 @@ impl<'a> Lower<'a> {
             Fun::Ceil => self.b.ins().ceil(x[0]),
             Fun::Round => self.b.ins().nearest(x[0]),
             Fun::Sign => self.sign(x[0], vector),
-            Fun::Max => {
-                // With the smaller side first it is one instruction.
-                let more = self.b.ins().fcmp(FloatCC::LessThan, x[0], x[1]);
-                self.pick(more, x[1], x[0], vector)
-            }
-            Fun::Min => {
-                let less = self.b.ins().fcmp(FloatCC::LessThan, x[1], x[0]);
-                self.pick(less, x[1], x[0], vector)
-            }
+            Fun::Max | Fun::Min => self.extremum(fun, x[0], x[1], vector),
             Fun::Lt => self.b.ins().fcmp(FloatCC::LessThan, x[0], x[1]),
             Fun::Le => self.b.ins().fcmp(FloatCC::LessThanOrEqual, x[0], x[1]),
             Fun::Gt => self.b.ins().fcmp(FloatCC::GreaterThan, x[0], x[1]),
@@ -283,6 +275,33 @@ impl<'a> Lower<'a> {
         self.b.ins().bxor(x, one)
     }
 
+    /// The larger or smaller of two reals; NaN if either is.
+    fn extremum(&mut self, fun: Fun, x: Value, y: Value, vector: bool) -> Value {
+        let (x, y) = if self.is_number(x) { (y, x) } else { (x, y) };
+        // With the smaller side first it is one instruction, which gives `x` if one of the two is NaN.
+        let (less, more) = if fun == Fun::Max { (x, y) } else { (y, x) };
+        let better = self.b.ins().fcmp(FloatCC::LessThan, less, more);
+        let best = self.pick(better, y, x, vector);
+        if self.is_number(y) {
+            return best;
+        }
+        let nan = self.b.ins().fcmp(FloatCC::NotEqual, y, y);
+        self.pick(nan, y, best, vector)
+    }
+
+    /// Is this value a constant, in one lane or all?
+    fn is_number(&self, v: Value) -> bool {
+        let dfg = &self.b.func.dfg;
+        let maker = |v| dfg.value_def(v).inst().map(|inst| &dfg.insts[inst]);
+        match maker(v) {
+            Some(InstructionData::Unary { opcode: Opcode::Splat, arg }) => {
+                matches!(maker(*arg), Some(InstructionData::UnaryIeee32 { .. }))
+            }
+            Some(made) => matches!(made, InstructionData::UnaryIeee32 { .. } | InstructionData::UnaryIeee64 { .. }),
+            None => false,
+        }
+    }
+
     /// `a` where the condition holds, else `b`.
     pub fn pick(&mut self, c: Value, a: Value, b: Value, vector: bool) -> Value {
         if !vector {
@@ -298,13 +317,18 @@ impl<'a> Lower<'a> {
         Val { v: self.pick(c.v, a.v, b.v, c.vector), vector: c.vector }
     }
 
-    /// Is `new` strictly better than `old`?
+    /// Is `new` strictly better than `old`? NaN is better than any number.
     pub fn better(&mut self, red: Red, kind: Kind, new: Val, old: Val) -> Val {
         let more = red == Red::ArgMax;
         let v = match kind {
             Kind::Real => {
                 let cc = if more { FloatCC::GreaterThan } else { FloatCC::LessThan };
-                self.b.ins().fcmp(cc, new.v, old.v)
+                let better = self.b.ins().fcmp(cc, new.v, old.v);
+                // The first NaN wins: it is new, and the old one is none.
+                let nan = self.b.ins().fcmp(FloatCC::NotEqual, new.v, new.v);
+                let none = self.b.ins().fcmp(FloatCC::Equal, old.v, old.v);
+                let first = self.b.ins().band(nan, none);
+                self.b.ins().bor(better, first)
             }
             _ => {
                 let cc = if more { IntCC::SignedGreaterThan } else { IntCC::SignedLessThan };

@@ -91,7 +91,7 @@ impl<'a> Body<'a> {
         let value = if kind == Kind::Bool { format!("select(0u, 1u, {value})") } else { value.to_string() };
         match red {
             None => self.line(format!("{place} = {value};")),
-            Some(red) => self.line(format!("{place} = {};", combine(red, &place, &value))),
+            Some(red) => self.line(format!("{place} = {};", combine(red, kind, &place, &value))),
         }
     }
 
@@ -140,11 +140,15 @@ impl<'a> Body<'a> {
         match acc.red {
             Red::ArgMax | Red::ArgMin => {
                 let sign = if acc.red == Red::ArgMax { ">" } else { "<" };
-                self.line(format!("if ({v} {sign} best_{r}) {{ best_{r} = {v}; acc_{r} = {counter}; }}"));
+                let nan = match self.kind(v) {
+                    Kind::Real => format!(" || (is_nan({v}) && !is_nan(best_{r}))"),
+                    _ => String::new(),
+                };
+                self.line(format!("if ({v} {sign} best_{r}{nan}) {{ best_{r} = {v}; acc_{r} = {counter}; }}"));
             }
             red => {
                 let name = format!("acc_{r}");
-                self.line(format!("{name} = {};", combine(red, &name, &v.to_string())));
+                self.line(format!("{name} = {};", combine(red, self.kind(v), &name, &v.to_string())));
             }
         }
     }
@@ -227,8 +231,10 @@ pub fn number(x: f64, kind: Kind) -> String {
     }
 }
 
-fn combine(red: Red, a: &str, b: &str) -> String {
+fn combine(red: Red, kind: Kind, a: &str, b: &str) -> String {
     match red {
+        Red::Max if kind == Kind::Real => format!("larger({a}, {b})"),
+        Red::Min if kind == Kind::Real => format!("smaller({a}, {b})"),
         Red::Sum => format!("{a} + {b}"),
         Red::Prod => format!("{a} * {b}"),
         Red::Max => format!("max({a}, {b})"),
@@ -274,8 +280,9 @@ fn map(fun: Fun, x: &[String], kinds: &[Kind]) -> String {
         Fun::Sub => infix("-"),
         Fun::Div => infix("/"),
         Fun::Pow => call("power"),
-        Fun::Min => call("min"),
-        Fun::Max => call("max"),
+        Fun::Min | Fun::Max if whole => call(if fun == Fun::Min { "min" } else { "max" }),
+        Fun::Min => call("smaller"),
+        Fun::Max => call("larger"),
         Fun::Atan2 => call("atan2"),
         Fun::IntDiv if whole => call("floor_div"),
         Fun::IntDiv => format!("floor({} / {})", x[0], x[1]),

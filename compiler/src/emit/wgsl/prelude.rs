@@ -55,6 +55,22 @@ const HELPERS: &[Helper] = &[
         text: "fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }\n",
     },
     Helper {
+        name: "is_nan",
+        calls: &[],
+        text: "fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }\n",
+    },
+    Helper {
+        // The built-in may drop a NaN.
+        name: "larger",
+        calls: &["is_nan"],
+        text: "fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, is_nan(b)), a, is_nan(a)); }\n",
+    },
+    Helper {
+        name: "smaller",
+        calls: &["is_nan"],
+        text: "fn smaller(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, is_nan(b)), a, is_nan(a)); }\n",
+    },
+    Helper {
         name: "floor_div",
         calls: &[],
         text: "fn floor_div(a: i32, b: i32) -> i32 {\n  let q = a / b;\n  return select(q, q - 1, a % b != 0 && (a < 0) != (b < 0));\n}\n",

@@ -76,6 +76,20 @@ fn places_of_extrema_among_equals() {
     }
 }
 
+#[test]
+fn extrema_keep_nan_and_its_first_place() {
+    for red in [Red::Max, Red::Min, Red::ArgMax, Red::ArgMin] {
+        for modes in [[Mode::Serial, Mode::Serial], [Mode::Serial, Mode::Vector], [Mode::Vector, Mode::Serial]] {
+            let plan = reduction(red, Kind::Real, modes, false);
+            for places in [vec![0], vec![20], vec![7], vec![3, 9], vec![16, 18]] {
+                let mut x = Numbers(5).reals(21);
+                places.iter().for_each(|k| x[*k] = f64::NAN);
+                check(&plan, &[1, 21], &[x, vec![9.0]], 0.0, &format!("{red:?} {modes:?} NaN at {places:?}"));
+            }
+        }
+    }
+}
+
 /// Softmax of rows: three loops in a row, with a value from one used in the next.
 pub fn softmax(mode: Mode) -> Plan {
     let mut b = Builder::new(2);

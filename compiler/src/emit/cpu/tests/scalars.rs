@@ -105,6 +105,17 @@ fn special_values() {
 }
 
 #[test]
+fn extrema_of_nan_are_nan() {
+    let sometimes = |numbers: &mut Numbers, _: Kind, n: usize| {
+        let nan = numbers.below(n, 3);
+        numbers.reals(n).iter().zip(nan).map(|(x, k)| if k == 0.0 { f64::NAN } else { *x }).collect::<Vec<f64>>()
+    };
+    for fun in [Fun::Min, Fun::Max] {
+        check_pointwise(fun, &[Kind::Real, Kind::Real], Kind::Real, sometimes);
+    }
+}
+
+#[test]
 fn functions_of_whole_numbers() {
     for fun in [Fun::Neg, Fun::Abs] {
         check_pointwise(fun, &[Kind::Int], Kind::Int, plain);
