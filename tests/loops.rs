@@ -2,9 +2,10 @@
 //! reference evaluator and by compiled code.
 
 use gannet::Model;
+use gannet_compiler::CompileOptions;
 use gannet_compiler::build::build;
 use gannet_compiler::grad::differentiate;
-use gannet_compiler::graph::Tables;
+use gannet_compiler::graph::{Body, Graph, NodeId, Op, Tables};
 use gannet_lang::program::Output;
 use gannet_runtime::reference::{Env, eval};
 use gannet_runtime::session::Options;
@@ -285,4 +286,54 @@ task t real f64 {
   report same = norm(fit(f) - one(one(one(f))))
 }",
     );
+}
+
+/// A recurrent net whose gradient goes back over its steps; 50 products a state and step.
+const RECURRENT: &str = "dim time = 6, batch = 3, hidden = 50
+task t real f64 {
+  x ~ normal[time, batch, hidden]
+  w ~ normal[hidden, hidden]
+  loss = (w) => {
+    r = scan t in time from h = 0*x[0] { h' = tanh(x[t] + 0.1*h @ w) }
+    mean(r.h.last^2)
+  }
+  report slope = grad[w](loss(w))
+}";
+
+/// Of each loop of the compiled report: its states, the products in its step, and what it keeps.
+fn loops_of(graph: &Graph) -> Vec<(usize, usize, usize)> {
+    let inside = |body: &Body| {
+        let live = body.graph.live();
+        let product = |id: &NodeId| live[id.index()] && matches!(body.graph.node(*id).op, Op::Contract(_));
+        (body.states, body.graph.ids().filter(product).count(), body.each().count())
+    };
+    let live = graph.live();
+    let nodes = graph.ids().filter(|id| live[id.index()]);
+    nodes.filter_map(|id| if let Op::Loop(body) = &graph.node(id).op { Some(inside(body)) } else { None }).collect()
+}
+
+#[test]
+fn going_back_reads_what_was_kept_unless_memory_is_short() {
+    let model = Model::from_source("loops.gnt", RECURRENT).unwrap_or_else(|e| panic!("{e}"));
+    let unit = model.unit(None, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let with = |memory| {
+        let compile = CompileOptions { memory, ..CompileOptions::default() };
+        let loops = loops_of(&model.stages(&unit, "report", &compile).rewritten);
+        let run = model.train("t", &Options { compile, double: true, ..Options::default() });
+        (loops, run.unwrap_or_else(|e| panic!("{e}")).outcome.reports[0].1.clone())
+    };
+    // Kept: the state before each step, and the product. Back: the product of the cotangent with the weights; the
+    // weights' own gradient is one product after the loop.
+    let (loops, slope) = with(None);
+    assert_eq!(loops, [(1, 1, 2), (1, 1, 1)]);
+    // Without memory each step back computes its product again and adds to the weights' gradient.
+    let (loops, again) = with(Some(0));
+    assert_eq!(loops, [(1, 1, 1), (2, 3, 0)]);
+    let room = 6 * 3 * 50 * 4;
+    assert_eq!(with(Some(room)).0, [(1, 1, 2), (2, 2, 0)]);
+    assert_eq!(slope.len(), 2500);
+    assert!(slope.iter().any(|x| x.abs() > 1e-3));
+    for (a, b) in slope.iter().zip(&again) {
+        assert!((a - b).abs() < 1e-12, "{a} against {b}");
+    }
 }

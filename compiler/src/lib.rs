@@ -10,6 +10,7 @@ pub mod fuse;
 pub mod grad;
 pub mod graph;
 pub mod library;
+pub mod loops;
 pub mod pass;
 pub mod philox;
 pub mod plan;

@@ -5,7 +5,7 @@ use crate::build::build;
 use crate::fuse::{LowerOptions, lower};
 use crate::graph::{Graph, Tables};
 use crate::plan::Plan;
-use crate::{egraph, flat, grad};
+use crate::{egraph, flat, grad, loops};
 use gannet_lang::program::{Function, Unit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ pub struct CompileOptions {
     pub rewrites: bool,
     /// Only rewrites that keep every bit.
     pub strict: bool,
+    /// Bytes that loops may store, beyond their states, for the way back; the rest is computed again.
+    pub memory: Option<u64>,
     /// Fuse kernels.
     pub fusion: bool,
     /// Verify after every pass, and the plan (always in debug builds).
@@ -35,6 +37,7 @@ impl Default for CompileOptions {
             double: false,
             rewrites: true,
             strict: false,
+            memory: None,
             fusion: true,
             verify: cfg!(debug_assertions),
             stop_after: None,
@@ -59,6 +62,12 @@ pub struct Pass {
 /// contractions are ordered last, since rewriting finds more in products of many factors.
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "differentiate", about: "expands gradients", rewriting: false, run: |g, _| grad::differentiate(g) },
+    Pass {
+        name: "store",
+        about: "keeps what going back over a loop would compute again, sums after loops",
+        rewriting: true,
+        run: |g, o| if o.strict { g.clone() } else { loops::store(g, o.memory) },
+    },
     Pass { name: "flat", about: "computes flat vectors leaf by leaf", rewriting: true, run: by_leaves },
     Pass {
         name: "rewrite",

@@ -98,6 +98,9 @@ pub struct RunArgs {
     /// Without the rewriting stage.
     #[arg(long)]
     pub no_rewrites: bool,
+    /// Bytes that loops may store for the way back, as 64M, 1G; the rest is computed again (default: all that pays)
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub memory: Option<u64>,
 }
 
 /// Precision of reals.
@@ -230,6 +233,7 @@ impl RunArgs {
             options.threads = threads.max(1);
         }
         options.compile.rewrites = !self.no_rewrites;
+        options.compile.memory = self.memory;
         options
     }
 }
@@ -246,4 +250,36 @@ fn parse_dim(text: &str) -> Result<(String, u64), String> {
 
 fn parse_set(text: &str) -> Result<(String, f64), String> {
     parse_pair(text, "number")
+}
+
+/// `800`, `64k`, `1.5G`: a number of bytes, in powers of 1024.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a number of bytes; write it as 800, 64k, 100M or 1.5G");
+    let lower = text.trim().to_ascii_lowercase();
+    let lower = lower.strip_suffix('b').unwrap_or(&lower);
+    let (number, power) = match lower.char_indices().next_back() {
+        Some((at, 'k')) => (&lower[..at], 1),
+        Some((at, 'm')) => (&lower[..at], 2),
+        Some((at, 'g')) => (&lower[..at], 3),
+        _ => (lower, 0),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    let bytes = number * 1024f64.powi(power);
+    if bytes.is_finite() && bytes >= 0.0 { Ok(bytes as u64) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_bytes;
+
+    #[test]
+    fn bytes_have_units() {
+        let cases = [("800", 800), ("64k", 65536), ("1.5G", 1_610_612_736), ("2 MB", 2_097_152), ("0", 0)];
+        for (text, bytes) in cases {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "k", "-1", "many", "1T", "inf", "µ"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod saturate;
 mod simplify;
 
 pub use bridge::Head;
+pub use cost::cost as cost_of;
 pub use order::order;
 pub use rule::{Body, Condition, Rule, Set, Site, Use};
 pub use rules::{apply, instance};

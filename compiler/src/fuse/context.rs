@@ -1,9 +1,9 @@
 //! What all steps of lowering know: which nodes are stored, in which order of axes, in which buffers.
 //! Law: the storage order of a node never depends on how kernels are merged.
 
-use super::LowerOptions;
 use super::prepare::{Parts, parts};
 use super::refs::Stored;
+use super::{Given, LowerOptions};
 use crate::graph::{At, Graph, NodeId, Op};
 use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
 use gannet_lang::program::{Axis, Elem, Fun, Output};
@@ -51,7 +51,7 @@ pub(super) struct Context<'g> {
 
 impl<'g> Context<'g> {
     /// Decides what is stored and how.
-    pub fn new(graph: &'g Graph, options: LowerOptions, given: &[Vec<Axis>]) -> Self {
+    pub fn new(graph: &'g Graph, options: LowerOptions, given: Given<'_>) -> Self {
         let n = graph.len();
         let mut cx = Context {
             graph,

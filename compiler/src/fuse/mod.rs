@@ -49,7 +49,7 @@ impl Default for LowerOptions {
 /// # Panics
 /// On `Point`, `Grad`, `Custom` and `Stop`: differentiation removes them. Under `verify` on a plan against a law.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> Plan {
-    let plan = lower_step(graph, options, &[]);
+    let plan = lower_step(graph, options, Given::default());
     if (options.verify || cfg!(debug_assertions))
         && let Err(fault) = plan.verify()
     {
@@ -58,8 +58,17 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> Plan {
     plan
 }
 
-/// The Plan of a graph; `given` are the storage orders of its `Arg`s, if it is the step of a loop.
-fn lower_step(graph: &Graph, options: &LowerOptions, given: &[Vec<Axis>]) -> Plan {
+/// What a step of a loop is given: storage orders.
+#[derive(Clone, Copy, Default)]
+struct Given<'a> {
+    /// Of its `Arg`s.
+    orders: &'a [Vec<Axis>],
+    /// How many of these, and of its outputs, are states: the next value is stored as the one before.
+    states: usize,
+}
+
+/// The Plan of a graph, which may be the step of a loop.
+fn lower_step(graph: &Graph, options: &LowerOptions, given: Given<'_>) -> Plan {
     let graph = prepare::prepare(graph);
     let mut cx = context::Context::new(&graph, *options, given);
     let mut clusters = cluster::Clusters::new(&mut cx);

@@ -1,29 +1,39 @@
 //! Storage orders: which axis of each stored node lies innermost.
 //! Law: what is read together is stored alike: the rows of data outermost, axes that are reduced innermost.
 
+use super::Given;
 use super::context::Context;
-use crate::graph::{At, NodeId, Op, Type};
+use super::prepare::prepare;
+use crate::graph::{At, Body, NodeId, Op, Type};
 use gannet_lang::program::{Axis, Output, Size};
 use std::collections::BTreeMap;
 
 impl Context<'_> {
-    pub(super) fn choose_orders(&mut self, given: &[Vec<Axis>]) {
+    pub(super) fn choose_orders(&mut self, given: Given<'_>) {
         let reduced = self.reduced_axes();
         let tables = &self.graph.tables;
         let mut known: Vec<Vec<Axis>> = Vec::new();
-        known.extend(given.iter().cloned());
+        known.extend(given.orders.iter().cloned());
         known.extend(tables.params.iter().map(|p| p.ty.axes.clone()));
         known.extend(tables.states.iter().map(|s| s.ty.axes.clone()));
         known.extend(tables.inputs.iter().map(|i| i.ty.axes.clone()));
         let places = self.loop_places();
         let mut orders = BTreeMap::new();
+        let mut kept: BTreeMap<NodeId, Vec<Vec<Axis>>> = BTreeMap::new();
         for id in self.nodes() {
             let order = match &self.graph.node(id).op {
                 Op::Input(i) => tables.inputs[i.index()].ty.axes.clone(),
                 Op::Param(p) => tables.params[p.index()].ty.axes.clone(),
                 Op::State(s) => tables.states[s.index()].ty.axes.clone(),
-                Op::Arg(k, ..) => given[*k as usize].clone(),
+                Op::Arg(k, ..) => given.orders[*k as usize].clone(),
+                Op::Loop(body) => {
+                    kept.insert(id, self.orders_of_parts(id, body, &orders));
+                    continue;
+                }
                 _ if !self.stored[id.index()] => continue,
+                Op::Part(k) if kept.get(&self.graph.node(id).args[0]).is_some_and(|o| (*k as usize) < o.len()) => {
+                    kept[&self.graph.node(id).args[0]][*k as usize].clone()
+                }
                 _ => {
                     let axes = &self.graph.ty(id).axes;
                     let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
@@ -38,8 +48,9 @@ impl Context<'_> {
             };
             orders.insert(id, order);
         }
-        for (output, id) in &self.graph.outputs {
+        for (k, (output, id)) in self.graph.outputs.iter().enumerate() {
             let order = match output {
+                Output::Value(_) if k < given.states => &given.orders[k],
                 Output::Param(p) => &tables.params[p.index()].ty.axes,
                 Output::State(s) => &tables.states[s.index()].ty.axes,
                 _ => continue,
@@ -49,6 +60,17 @@ impl Context<'_> {
             }
         }
         self.orders = orders;
+    }
+
+    /// The storage orders of a loop's parts but for the number of steps: those that its step gives them.
+    fn orders_of_parts(&self, id: NodeId, body: &Body, orders: &BTreeMap<NodeId, Vec<Axis>>) -> Vec<Vec<Axis>> {
+        let inside = |a: &NodeId| orders[a].iter().copied().filter(|a| *a != body.axis).collect();
+        let given: Vec<Vec<Axis>> = self.graph.node(id).args.iter().map(inside).collect();
+        let graph = prepare(&body.graph);
+        let step = Context::new(&graph, self.options, Given { orders: &given, states: body.states });
+        let each = graph.outputs[body.states + usize::from(body.test.is_some())..].iter();
+        let each = each.map(|(_, id)| first_axis(step.orders[id].clone(), body.axis));
+        given[..body.states].iter().cloned().chain(each).collect()
     }
 
     /// The axis of a loop that goes through a node place by place, or that keeps it of every step.

@@ -2,8 +2,8 @@
 
 use super::cluster::Cluster;
 use super::context::Context;
-use super::lower_step;
 use super::refs::Stored;
+use super::{Given, lower_step};
 use crate::graph::{NodeId, Op};
 use crate::plan::{BufferId, Kernel, Repeat};
 use gannet_lang::program::Axis;
@@ -18,7 +18,7 @@ impl Context<'_> {
             self.buffers[b.index()].axes.iter().copied().filter(|a| *a != body.axis).collect()
         };
         let orders: Vec<Vec<Axis>> = operands.iter().map(order).collect();
-        let step = lower_step(&body.graph, &self.options, &orders);
+        let step = lower_step(&body.graph, &self.options, Given { orders: &orders, states: body.states });
         let mut results = vec![None; body.steps_part() + 1];
         for root in &cluster.roots {
             let Op::Part(k) = self.graph.node(root.node()).op else { unreachable!("fuse: {root:?} is no part") };

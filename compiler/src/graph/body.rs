@@ -35,6 +35,11 @@ impl Body {
         Arc::new(Body { axis, states, slices, test, reverse, fixed, graph, key })
     }
 
+    /// The same loop with another step, other numbers of states and of slices.
+    pub fn with(&self, states: usize, slices: usize, graph: Graph) -> Arc<Body> {
+        Body::new(&Body { states, slices, ..self.clone() }, graph)
+    }
+
     /// A body with states and slices so many, reverse and fixed or not, as it is read from text.
     pub(super) fn read(
         axis: Axis,
@@ -294,7 +299,6 @@ fn trimmed(new: &mut Graph, body: &Body, args: &[NodeId], read: &[usize]) -> (No
         }
         op => new.add(op.clone(), args.iter().copied()),
     });
-    let shape = Body { slices, ..body.clone() };
-    let node = new.add(Op::Loop(Body::new(&shape, graph)), wanted.iter().map(|k| args[*k]));
+    let node = new.add(Op::Loop(body.with(body.states, slices, graph)), wanted.iter().map(|k| args[*k]));
     (node, kept)
 }

@@ -115,8 +115,12 @@ fn extrema_of_what_is_no_number() {
     let nan = f64::NAN;
     let low = f64::NEG_INFINITY;
     let value = |line, values| run(line, &with(values)).map_err(|(fault, _)| fault).expect("defined");
-    assert_eq!(value("reduce.max [m] %3 : real", [nan, 2.0, 1.0]), [2.0]);
-    assert_eq!(value("reduce.argmax [m] %3 : m", [nan, 2.0, nan]), [1.0]);
+    for values in [[nan, 2.0, 1.0], [1.0, nan, 2.0], [1.0, 2.0, nan]] {
+        assert!(value("reduce.max [m] %3 : real", values)[0].is_nan());
+        assert!(value("reduce.min [m] %3 : real", values)[0].is_nan());
+    }
+    assert_eq!(value("reduce.argmax [m] %3 : m", [2.0, nan, nan]), [1.0]);
+    assert_eq!(value("reduce.argmin [m] %3 : m", [nan, 2.0, nan]), [0.0]);
     assert_eq!(value("reduce.argmax [m] %3 : m", [low; 3]), [0.0]);
 }
 
