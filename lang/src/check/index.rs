@@ -31,9 +31,14 @@ impl Elab<'_> {
             inner.set(name, Value::Tensor(iota));
         }
         let result = self.within(&axes, |elab| elab.eval(value, &inner))?;
-        self.each_tensor(&result, value.span, &mut |elab, t| {
+        let mut close = |elab: &mut Self, t: &Tensor| {
             let mut closed = elab.close_over(&axes, t, span);
             closed.axes[front..].rotate_left(axes.len() - front);
+            Ok(closed)
+        };
+        self.each_tensor(&result, value.span, &mut |elab, t| {
+            let closed = close(elab, t)?;
+            elab.close_fields((t, &closed), span, &mut close)?;
             Ok(closed)
         })
     }
@@ -152,7 +157,12 @@ impl Elab<'_> {
                 IndexItem::Fiber { edge, .. } => {
                     return fail(Diagnostic::error(Code::G0104, edge.span, "an index is needed here, not an arrow"));
                 }
-                IndexItem::Rest(_) => unreachable!("skipped above"),
+                IndexItem::Rest(span) => {
+                    return fail(
+                        Diagnostic::error(Code::G0104, *span, "`..` stands here twice")
+                            .hint("one `..` stands for all dims that have no index; give the others an index each"),
+                    );
+                }
             }
         }
         self.finish_read(t, at, positions, indices, outside, span)

@@ -9,7 +9,7 @@
 use super::repeat::{Carried, Repeat};
 use super::value::{Member, Scope, Tensor, Value};
 use super::{Check, Elab, Frame, fail};
-use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt};
+use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt, Target};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{DimId, Elem, LoopPart, Op, Size, StateId};
 use std::rc::Rc;
@@ -52,19 +52,19 @@ impl Elab<'_> {
         let mut carried: Vec<Carried> = Vec::new();
         for stmt in body {
             let Stmt::Let(l) = stmt else { continue };
-            let [t] = l.targets.as_slice() else { continue };
-            let name = &t.name.name;
-            let known = carried.iter().any(|c| c.name.name == *name);
-            if !t.primed || known || is_state(name, body, scope) {
-                continue;
+            for t in l.targets.iter().filter(|t| t.primed) {
+                let name = &t.name.name;
+                if carried.iter().any(|c| c.name.name == *name) || is_state(name, body, scope) {
+                    continue;
+                }
+                let Some(first) = scope.get(name).filter(|v| {
+                    let number = matches!(v, Value::Num(_) | Value::Hyper(..) | Value::Dim(_) | Value::Truth(_));
+                    number || matches!(v, Value::Tensor(_) | Value::Tree(_))
+                }) else {
+                    return Vec::new();
+                };
+                carried.push(Carried { name: t.name.clone(), first, span: t.name.span });
             }
-            let Some(first) = scope.get(name).filter(|v| {
-                let number = matches!(v, Value::Num(_) | Value::Hyper(..) | Value::Dim(_) | Value::Truth(_));
-                number || matches!(v, Value::Tensor(_) | Value::Tree(_))
-            }) else {
-                return Vec::new();
-            };
-            carried.push(Carried { name: t.name.clone(), first, span: t.name.span });
         }
         carried
     }
@@ -161,24 +161,29 @@ impl Elab<'_> {
         self.frames.last_mut().expect("entered").family = before;
     }
 
-    /// One turn of an unrolled loop: what is primed carries.
+    /// One turn of an unrolled loop: what is primed carries, from the end of the turn on.
     pub fn turn_of_loop(&mut self, body: &[Stmt], inner: &Rc<Scope>, outer: &Rc<Scope>, same_shape: bool) -> Check<()> {
+        let mut carried: Vec<(String, Value)> = Vec::new();
         for stmt in body {
-            if let Stmt::Let(l) = stmt
-                && let [t] = l.targets.as_slice()
-                && t.primed
-                && inner.get(&format!("<state {}>", t.name.name)).is_none()
-            {
-                let v = self.let_value(l, inner)?;
-                if same_shape && let Some(now) = inner.get(&t.name.name) {
-                    self.same_dims(&now, &v, &t.name, l.value.span)?;
+            let own = |t: &Target| inner.get(&format!("<state {}>", t.name.name)).is_some();
+            match stmt {
+                Stmt::Let(l) if l.targets.iter().all(|t| t.primed && !own(t)) => {
+                    let v = self.let_value(l, inner)?;
+                    let next = Scope::inside(inner);
+                    self.bind(&l.targets, v, l.span, &next)?;
+                    for t in &l.targets {
+                        let v = next.own(&t.name.name).expect("it was just bound");
+                        if same_shape && let Some(now) = inner.get(&t.name.name) {
+                            self.same_dims(&now, &v, &t.name, l.value.span)?;
+                        }
+                        inner.set(format!("{}'", t.name.name), v.clone());
+                        carried.push((t.name.name.clone(), v));
+                    }
                 }
-                inner.set(format!("{}'", t.name.name), v.clone());
-                outer.set(&t.name.name, v);
-            } else {
-                self.stmt(stmt, inner)?;
+                _ => self.stmt(stmt, inner)?,
             }
         }
+        carried.into_iter().for_each(|(name, v)| outer.set(name, v));
         Ok(())
     }
 

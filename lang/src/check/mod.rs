@@ -191,7 +191,7 @@ struct Elab<'a> {
     /// Sets of edges that the program computed.
     made: Vec<made::Made>,
     /// Fields of loops' results.
-    loop_fields: BTreeMap<(TermId, bool), Vec<(String, value::Value)>>,
+    loop_fields: BTreeMap<repeat_value::LoopKey, Vec<(String, value::Value)>>,
     /// What was found wrong so far, where the rest can still be looked at.
     faults: Vec<Diagnostic>,
     /// Does a block go on behind a faulty statement? Only where `faults` are shown in the end.

@@ -229,6 +229,9 @@ impl Elab<'_> {
                 term.op = new(p).map_or(Op::Const(0.0), Op::Param);
             }
         }
+        for run in &mut self.unit.runs {
+            run.params = run.params.iter().filter_map(|(own, theirs)| Some((new(*own)?, *theirs))).collect();
+        }
         for function in &mut self.unit.functions {
             function.outputs.retain(|(o, _)| !matches!(o, Output::Param(p) if gone.contains(p)));
             for (output, _) in &mut function.outputs {

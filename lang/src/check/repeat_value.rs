@@ -121,6 +121,26 @@ impl Elab<'_> {
         self.loop_fields.get(&key)?.iter().find(|f| f.0 == field).map(|f| f.1.clone())
     }
 
+    /// What a loop's result has besides being a tensor, it has too where index notation repeats the loop: `close` gives a
+    /// tensor the positions of the index variables. The number of steps is that of all repetitions.
+    pub(super) fn close_fields(
+        &mut self,
+        (from, to): (&Tensor, &Tensor),
+        span: Span,
+        close: &mut dyn FnMut(&mut Self, &Tensor) -> Check<Tensor>,
+    ) -> Check<()> {
+        for tree in [false, true] {
+            let Some(fields) = self.loop_fields.get(&(from.id, from.axes.clone(), tree)).cloned() else { continue };
+            let mut closed = Vec::new();
+            for (name, v) in fields {
+                let v = if name == "steps" { v } else { self.each_tensor(&v, span, close)? };
+                closed.push((name, v));
+            }
+            self.loop_fields.insert((to.id, to.axes.clone(), tree), closed);
+        }
+        Ok(())
+    }
+
     /// What one loop's result has besides being a tensor, another has too.
     pub fn same_fields(&mut self, from: &Value, to: &Value) {
         let fields = loop_key(from).and_then(|key| self.loop_fields.get(&key).cloned());
@@ -128,11 +148,13 @@ impl Elab<'_> {
     }
 }
 
-/// By what the further fields of a loop's result are found: its term, or the first one of its tree.
-fn loop_key(v: &Value) -> Option<(TermId, bool)> {
+/// By what the further fields of a loop's result are found: its term with its positions, or the first one of its tree.
+pub(super) type LoopKey = (TermId, Vec<Axis>, bool);
+
+fn loop_key(v: &Value) -> Option<LoopKey> {
     match v {
-        Value::Tensor(t) => Some((t.id, false)),
-        Value::Tree(tree) => tree.leaves.first().map(|leaf| (leaf.value.id, true)),
+        Value::Tensor(t) => Some((t.id, t.axes.clone(), false)),
+        Value::Tree(tree) => tree.leaves.first().map(|leaf| (leaf.value.id, leaf.value.axes.clone(), true)),
         _ => None,
     }
 }

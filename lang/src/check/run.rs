@@ -7,7 +7,7 @@ use super::{Check, Elab, fail};
 use crate::ast::{Arg, Ident, TrainStmt};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{
-    Axis, Dim, DimId, Elem, Input, InputId, Op, Param, ParamId, Part, Run, RunId, Size, SizeExpr, State, StateId, Ty,
+    Axis, Dim, DimId, Elem, Input, InputId, Op, Output, Param, ParamId, Part, Run, RunId, Size, SizeExpr, State, StateId, Ty,
     Unit, UnitKind,
 };
 use std::rc::Rc;
@@ -296,6 +296,15 @@ impl Elab<'_> {
                 self.call_paths.insert((here(around), *place, *passed), here(path));
             }
         }
+    }
+
+    /// Is it a parameter or a state that holds one of a run?
+    pub(super) fn is_of_run(&self, what: Output) -> bool {
+        self.unit.runs.iter().any(|run| match what {
+            Output::Param(p) => run.params.iter().any(|own| own.0 == p),
+            Output::State(s) => run.states.iter().any(|own| own.0 == s),
+            _ => false,
+        })
     }
 
     /// The parameter of this unit that holds a trained one.

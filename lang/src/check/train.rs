@@ -336,6 +336,7 @@ impl<'a> Elab<'a> {
         let mut outputs: Vec<_> =
             self.first_params.iter().enumerate().map(|(k, t)| (Output::Param(ParamId::new(k)), *t)).collect();
         outputs.extend(self.first_states.iter().enumerate().map(|(k, t)| (Output::State(StateId::new(k)), *t)));
+        outputs.retain(|(what, _)| !self.is_of_run(what.clone()));
         self.unit.functions.insert(0, Function { name: "init".to_string(), outputs });
         self.unit.sites = self.sites.len() as u32;
         self.forget_unused();

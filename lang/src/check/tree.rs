@@ -3,7 +3,7 @@
 use super::value::{Instance, Leaf, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Elem, Fun, Op, ParamId, TermId};
+use crate::program::{Elem, Fun, Op, Output, ParamId, TermId};
 
 impl Elab<'_> {
     /// Applies leaf by leaf; arguments that are no trees take part in every leaf.
@@ -44,7 +44,7 @@ impl Elab<'_> {
         if let Some(t) = self.mode.instead.get(&p) {
             return t.clone();
         }
-        if self.mode.first {
+        if self.mode.first && !self.is_of_run(Output::Param(p)) {
             return Tensor { id: self.first_params[p.index()], axes: ty.axes };
         }
         let id = self.term(Op::Param(p), ty.elem, ty.axes.clone(), span);
