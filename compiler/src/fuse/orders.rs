@@ -18,7 +18,6 @@ impl Context<'_> {
         known.extend(tables.states.iter().map(|s| s.ty.axes.clone()));
         known.extend(tables.inputs.iter().map(|i| i.ty.axes.clone()));
         let places = self.loop_places();
-        let mut orders = BTreeMap::new();
         let mut kept: BTreeMap<NodeId, Vec<Vec<Axis>>> = BTreeMap::new();
         for id in self.nodes() {
             let order = match &self.graph.node(id).op {
@@ -27,7 +26,7 @@ impl Context<'_> {
                 Op::State(s) => tables.states[s.index()].ty.axes.clone(),
                 Op::Arg(k, ..) => given.orders[*k as usize].clone(),
                 Op::Loop(body) => {
-                    kept.insert(id, self.orders_of_parts(id, body, &orders));
+                    kept.insert(id, self.orders_of_parts(id, body));
                     continue;
                 }
                 _ if !self.stored[id.index()] => continue,
@@ -38,7 +37,9 @@ impl Context<'_> {
                     let axes = &self.graph.ty(id).axes;
                     let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
                     let known = known.iter().find(same).cloned();
-                    let order = known.unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
+                    let order = known
+                        .or_else(|| self.order_of_operand(id))
+                        .unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
                     match places.get(&id) {
                         // A loop sees one place of this axis at a time: each lies in one piece.
                         Some(first) => first_axis(order, *first),
@@ -46,7 +47,7 @@ impl Context<'_> {
                     }
                 }
             };
-            orders.insert(id, order);
+            self.orders.insert(id, order);
         }
         for (k, (output, id)) in self.graph.outputs.iter().enumerate() {
             let order = match output {
@@ -56,15 +57,24 @@ impl Context<'_> {
                 _ => continue,
             };
             if !self.is_leaf(*id) && !places.contains_key(id) {
-                orders.insert(*id, order.clone());
+                self.orders.insert(*id, order.clone());
             }
         }
-        self.orders = orders;
+    }
+
+    /// What is made entry by entry of a stored value is stored like it, so that both are gone through in one way.
+    fn order_of_operand(&self, id: NodeId) -> Option<Vec<Axis>> {
+        if !matches!(self.graph.node(id).op, Op::Map(_)) {
+            return None;
+        }
+        let axes = &self.graph.ty(id).axes;
+        let order = self.model_order(id, axes);
+        (order.len() == axes.len() && order.iter().all(|a| axes.contains(a))).then_some(order)
     }
 
     /// The storage orders of a loop's parts but for the number of steps: those that its step gives them.
-    fn orders_of_parts(&self, id: NodeId, body: &Body, orders: &BTreeMap<NodeId, Vec<Axis>>) -> Vec<Vec<Axis>> {
-        let inside = |a: &NodeId| orders[a].iter().copied().filter(|a| *a != body.axis).collect();
+    fn orders_of_parts(&self, id: NodeId, body: &Body) -> Vec<Vec<Axis>> {
+        let inside = |a: &NodeId| self.orders[a].iter().copied().filter(|a| *a != body.axis).collect();
         let given: Vec<Vec<Axis>> = self.graph.node(id).args.iter().map(inside).collect();
         let graph = prepare(&body.graph);
         let step = Context::new(&graph, self.options, Given { orders: &given, states: body.states });

@@ -7,8 +7,8 @@ use super::{Check, Elab, fail};
 use crate::ast::{Arg, Ident, TrainStmt};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{
-    Axis, Dim, DimId, Elem, Input, InputId, Op, Output, Param, ParamId, Part, Run, RunId, Size, SizeExpr, State, StateId, Ty,
-    Unit, UnitKind,
+    Axis, Dim, DimId, Elem, Input, InputId, Op, Output, Param, ParamId, Part, Run, RunId, Size, SizeExpr, State,
+    StateId, Ty, Unit, UnitKind,
 };
 use std::rc::Rc;
 
