@@ -3,7 +3,7 @@
 use super::value::{Instance, Leaf, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Elem, Fun, Op, Output, ParamId, TermId};
+use crate::program::{Axis, Elem, Fun, Op, Output, ParamId, TermId};
 
 impl Elab<'_> {
     /// Applies leaf by leaf; arguments that are no trees take part in every leaf.
@@ -104,6 +104,7 @@ impl Elab<'_> {
 
     /// The tensor over all axes of another, aligned by dim, repeated where it lacks one.
     pub fn spread_like(&mut self, t: &Tensor, like: &Tensor, span: Span) -> Check<Tensor> {
+        let like = &self.apart(like, span);
         let (t, union) = self.align(like, t, (span, span))?;
         if union.len() != like.axes.len() {
             let message = format!("`{}` is needed here, not `{}`", self.shown(like), self.shown(&t));
@@ -113,8 +114,20 @@ impl Elab<'_> {
         Ok(Tensor { id, axes: like.axes.clone() })
     }
 
+    /// A tensor whose positions are none of the axes around: what depends on an index around has that axis besides.
+    fn apart(&mut self, t: &Tensor, span: Span) -> Tensor {
+        let mut taken = t.axes.clone();
+        let mut names: Vec<(Axis, Axis)> = Vec::new();
+        for axis in t.axes.iter().filter(|a| self.active.contains(a)) {
+            let own = self.fresh_axis(axis.dim, &taken);
+            taken.push(own);
+            names.push((*axis, own));
+        }
+        self.rename(t, &names, span)
+    }
+
     /// The term over all these axes: repeated along those that it lacks.
-    pub fn spread(&mut self, id: TermId, axes: &[crate::program::Axis], span: Span) -> TermId {
+    pub fn spread(&mut self, id: TermId, axes: &[Axis], span: Span) -> TermId {
         let ty = self.ty(id).clone();
         let lacking: Vec<_> = axes.iter().copied().filter(|a| !ty.axes.contains(a)).collect();
         if lacking.is_empty() {
