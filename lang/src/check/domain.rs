@@ -118,6 +118,7 @@ impl Elab<'_> {
         let domain = self.domains[&id].last().expect("just added").clone();
         let t = self.projected(&domain, &first)?;
         self.first_params[id.index()] = self.first_of(t.id);
+        self.first_points.remove(&id);
         Ok(())
     }
 
@@ -131,6 +132,7 @@ impl Elab<'_> {
         let t = self.kept(id, &first);
         self.active = active;
         self.first_params[id.index()] = self.first_of(t?.id);
+        self.first_points.remove(&id);
         Ok(())
     }
 

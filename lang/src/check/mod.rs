@@ -155,6 +155,8 @@ struct Elab<'a> {
     points: u32,
     /// First values.
     first_params: Vec<TermId>,
+    /// Those that a derivative may be taken by, as points.
+    first_points: BTreeMap<ParamId, TermId>,
     first_states: Vec<TermId>,
     /// Instances that were evaluated, by their paths, with the dims of their families.
     instances: BTreeMap<String, (Net, Vec<DimId>)>,

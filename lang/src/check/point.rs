@@ -36,6 +36,36 @@ impl Elab<'_> {
         false
     }
 
+    /// Is there a derivative in what a term is computed from?
+    pub(super) fn differentiates(&self, of: TermId) -> bool {
+        let mut seen = vec![false; of.index() + 1];
+        let mut open = vec![of];
+        while let Some(id) = open.pop() {
+            if std::mem::replace(&mut seen[id.index()], true) {
+                continue;
+            }
+            let op = &self.unit.terms[id.index()].op;
+            if matches!(op, Op::Grad { .. } | Op::Along { .. }) {
+                return true;
+            }
+            open.extend(operands(op));
+        }
+        false
+    }
+
+    /// The first value of a parameter, kept apart from equal ones: two biases that start at 0 are two variables.
+    pub(super) fn first_point(&mut self, p: ParamId) -> TermId {
+        if let Some(found) = self.first_points.get(&p) {
+            return *found;
+        }
+        let first = self.first_params[p.index()];
+        let (ty, span) = (self.ty(first).clone(), self.unit.params[p.index()].span);
+        let point = self.point();
+        let id = self.term(Op::Point(first, point), ty.elem, ty.axes, span);
+        self.first_points.insert(p, id);
+        id
+    }
+
     /// Differentiates by a name: the other arguments of the function that has it as an argument are held fixed, even if
     /// the call computed them from the same value.
     pub fn by_name<T>(&mut self, name: &str, scope: &Rc<Scope>, f: impl FnOnce(&mut Self) -> Check<T>) -> Check<T> {

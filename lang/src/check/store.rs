@@ -237,10 +237,12 @@ impl Elab<'_> {
     /// A term with parameters and states at their first values; those that a run trained have these, and no others.
     pub fn first_of(&mut self, id: TermId) -> TermId {
         let mut map = BTreeMap::new();
+        let apart = self.differentiates(id);
         for k in 0..=id.index() {
             match self.unit.terms[k].op {
                 Op::Param(p) if p.index() < self.first_params.len() && !self.is_of_run(Output::Param(p)) => {
-                    map.insert(TermId::new(k), self.first_params[p.index()]);
+                    let first = if apart { self.first_point(p) } else { self.first_params[p.index()] };
+                    map.insert(TermId::new(k), first);
                 }
                 Op::State(s) if s.index() < self.first_states.len() && !self.is_of_run(Output::State(s)) => {
                     map.insert(TermId::new(k), self.first_states[s.index()]);

@@ -93,6 +93,7 @@ impl<'a> Elab<'a> {
             loop_fields: BTreeMap::new(),
             points: 0,
             first_params: vec![],
+            first_points: BTreeMap::new(),
             first_states: vec![],
             next_states: BTreeMap::new(),
             depth: 0,

@@ -45,7 +45,7 @@ impl Elab<'_> {
             return t.clone();
         }
         if self.mode.first && !self.is_of_run(Output::Param(p)) {
-            return Tensor { id: self.first_params[p.index()], axes: ty.axes };
+            return Tensor { id: self.first_point(p), axes: ty.axes };
         }
         let id = self.term(Op::Param(p), ty.elem, ty.axes.clone(), span);
         Tensor { id, axes: ty.axes }
