@@ -69,7 +69,8 @@ impl Context<'_> {
         }
         let axes = &self.graph.ty(id).axes;
         let order = self.model_order(id, axes);
-        (order.len() == axes.len() && order.iter().all(|a| axes.contains(a))).then_some(order)
+        // An order that names an axis twice, as of a matrix read along its diagonal, is none.
+        (order.len() == axes.len() && axes.iter().all(|a| order.contains(a))).then_some(order)
     }
 
     /// The storage orders of a loop's parts but for the number of steps: those that its step gives them.
