@@ -82,7 +82,7 @@ impl Model {
         }
         let mut own = own.clone();
         own.dims.retain(|(n, _)| unit.dims.iter().any(|d| d.name == *n));
-        let mut session = Session::new(unit, data, sizes, own).map_err(|d| self.error(d))?;
+        let mut session = Session::unset(unit, data, sizes, own).map_err(|d| self.error(d))?;
         self.give_runs(&mut session, &finished, options)?;
         // First values may be made of what runs trained.
         session.reset().map_err(|d| self.error(d))?;

@@ -97,6 +97,21 @@ impl Session {
         data_sizes: Sizes,
         options: Options,
     ) -> Result<Session, Diagnostic> {
+        let mut session = Session::unset(unit, data, data_sizes, options)?;
+        session.reset()?;
+        Ok(session)
+    }
+
+    /// As [`Session::new`], but for the first values: [`Session::reset`] draws them, from what else is set before.
+    ///
+    /// # Errors
+    /// Those of [`Session::new`].
+    pub fn unset(
+        unit: Unit,
+        data: Option<Arc<Dataset>>,
+        data_sizes: Sizes,
+        options: Options,
+    ) -> Result<Session, Diagnostic> {
         if let Some(host) = unit.hosts.iter().find(|h| h.call.is_none()) {
             let message = format!("`{}` is computed by the program that embeds this one, and none gives it", host.name);
             return Err(Diagnostic::error(Code::G0607, host.span, message)
@@ -131,7 +146,7 @@ impl Session {
             states: unit.states.iter().map(|s| memory(&s.ty)).collect(),
         };
         let pool = crate::device::cpu::pool(options.threads);
-        let mut session = Session {
+        let session = Session {
             unit,
             data,
             options: Options { double, ..options },
@@ -148,7 +163,6 @@ impl Session {
             given: BTreeMap::new(),
             peak: 0,
         };
-        session.reset()?;
         Ok(session)
     }
 

@@ -211,7 +211,7 @@ impl<'g> Context<'g> {
     }
 
     fn choose_stored(&mut self) {
-        let users = self.users();
+        let users = self.graph.users();
         let compared = self.graph.compared_with_extremum();
         let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
         let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
@@ -271,19 +271,6 @@ impl<'g> Context<'g> {
             let all = self.graph.tables.entries(&node.ty.axes) * self.graph.tables.entries(inner);
             all > 2.0 * own
         })
-    }
-
-    fn users(&self) -> Vec<Vec<NodeId>> {
-        let mut users = vec![Vec::new(); self.graph.len()];
-        for id in self.nodes() {
-            for arg in &self.graph.node(id).args {
-                let list: &mut Vec<NodeId> = &mut users[arg.index()];
-                if list.last() != Some(&id) {
-                    list.push(id);
-                }
-            }
-        }
-        users
     }
 
     /// The price of one entry, beyond its operands': about one for an addition.

@@ -35,8 +35,7 @@ impl Context<'_> {
                 }
                 _ => {
                     let axes = &self.graph.ty(id).axes;
-                    let same = |order: &&Vec<Axis>| order.len() == axes.len() && order.iter().all(|a| axes.contains(a));
-                    let known = known.iter().find(same).cloned();
+                    let known = known.iter().find(|order| is_order_of(order, axes)).cloned();
                     let order = known
                         .or_else(|| self.order_of_operand(id))
                         .unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
@@ -68,9 +67,7 @@ impl Context<'_> {
             return None;
         }
         let axes = &self.graph.ty(id).axes;
-        let order = self.model_order(id, axes);
-        // An order that names an axis twice, as of a matrix read along its diagonal, is none.
-        (order.len() == axes.len() && axes.iter().all(|a| order.contains(a))).then_some(order)
+        Some(self.model_order(id, axes)).filter(|order| is_order_of(order, axes))
     }
 
     /// The storage orders of a loop's parts but for the number of steps: those that its step gives them.
@@ -198,6 +195,11 @@ fn add(list: &mut Vec<Axis>, axes: &[Axis], ty: &Type) {
     list.extend(axes.iter().filter(|a| ty.has(**a)));
     list.sort();
     list.dedup();
+}
+
+/// Does it name each of the axes once? (That of a matrix read along its diagonal may name one twice.)
+fn is_order_of(order: &[Axis], axes: &[Axis]) -> bool {
+    order.len() == axes.len() && axes.iter().all(|a| order.contains(a))
 }
 
 /// The order with an axis moved to the front.

@@ -37,7 +37,26 @@ impl Body {
 
     /// The same loop with another step, other numbers of states and of slices.
     pub fn with(&self, states: usize, slices: usize, graph: Graph) -> Arc<Body> {
-        Body::new(&Body { states, slices, ..self.clone() }, graph)
+        Body::read(self.axis, (states, slices), self.test, (self.reverse, self.fixed), graph)
+    }
+
+    /// The outputs of a step: next values, the condition if there is one, what is kept.
+    pub fn outputs(
+        next: impl IntoIterator<Item = NodeId>,
+        go_on: Option<NodeId>,
+        each: impl IntoIterator<Item = NodeId>,
+    ) -> Vec<(Output, NodeId)> {
+        let next = next.into_iter().enumerate().map(|(k, id)| (format!("next {k}"), id));
+        let go_on = go_on.map(|id| ("go on".to_string(), id));
+        let each = each.into_iter().enumerate().map(|(k, id)| (format!("each {k}"), id));
+        next.chain(go_on).chain(each).map(|(name, id)| (Output::Value(name), id)).collect()
+    }
+
+    /// The step, of which this is kept and nothing else.
+    pub fn keeping(&self, each: impl IntoIterator<Item = NodeId>) -> Graph {
+        let mut graph = self.graph.clone();
+        graph.outputs = Body::outputs(self.next(), self.go_on(), each);
+        graph
     }
 
     /// A body with states and slices so many, reverse and fixed or not, as it is read from text.
@@ -190,15 +209,12 @@ impl LoopBuilder {
     ) -> NodeId {
         let states: Vec<NodeId> = self.operands.iter().filter(|o| o.0 == Role::State).map(|o| o.2).collect();
         assert_eq!(states.len(), next.len(), "every state has a next value");
-        let mut outputs: Vec<(String, NodeId)> = Vec::new();
-        for (k, (now, next)) in states.iter().zip(next).enumerate() {
-            let ty = step.ty(*now).axes.clone();
-            outputs.push((format!("next {k}"), step.broadcast(*next, &ty)));
+        let mut whole: Vec<NodeId> = Vec::new();
+        for (now, next) in states.iter().zip(next) {
+            let axes = step.ty(*now).axes.clone();
+            whole.push(step.broadcast(*next, &axes));
         }
-        outputs.extend(go_on.map(|g| ("go on".to_string(), g.1)));
-        let kept = each.iter().chain(&states).enumerate();
-        outputs.extend(kept.map(|(k, id)| (format!("each {k}"), *id)));
-        step.outputs = outputs.into_iter().map(|(name, id)| (Output::Value(name), id)).collect();
+        step.outputs = Body::outputs(whole, go_on.map(|g| g.1), each.iter().chain(&states).copied());
         let live = step.live();
         let mut used: Vec<(Role, NodeId, NodeId)> = self.operands.clone();
         used.retain(|(role, _, arg)| *role == Role::State || live[arg.index()]);
@@ -245,6 +261,14 @@ impl Graph {
         })
     }
 
+    /// The step of a loop with other numbers for its operands.
+    pub(crate) fn renumbered(&self, number: impl Fn(usize) -> usize) -> Graph {
+        self.rebuild(|new, _, node, args| match &node.op {
+            Op::Arg(k, elem, axes) => new.add(Op::Arg(number(*k as usize) as u32, *elem, axes.clone()), []),
+            op => new.add(op.clone(), args.iter().copied()),
+        })
+    }
+
     /// Drops what loops keep of every step and nobody reads.
     pub fn trim_loops(&self) -> Graph {
         if !self.ids().any(|id| matches!(self.node(id).op, Op::Loop(_))) {
@@ -277,28 +301,15 @@ impl Graph {
 fn trimmed(new: &mut Graph, body: &Body, args: &[NodeId], read: &[usize]) -> (NodeId, Vec<usize>) {
     let steps = body.steps_part();
     let kept: Vec<usize> = (0..=steps).filter(|k| *k < body.states || *k == steps || read.contains(k)).collect();
-    let mut graph = body.graph.clone();
-    let shift = usize::from(body.test.is_some());
-    let outputs =
-        graph.outputs.iter().enumerate().filter(|(k, _)| *k < body.states + shift || kept.contains(&(k - shift)));
-    graph.outputs = outputs.map(|o| o.1.clone()).collect();
-    for (k, output) in graph.outputs.iter_mut().enumerate().skip(body.states + shift) {
-        output.0 = Output::Value(format!("each {}", k - body.states - shift));
-    }
-    let graph = graph.trim_loops();
+    let each = body.each().enumerate().filter(|(k, _)| kept.contains(&(body.states + k)));
+    let graph = body.keeping(each.map(|e| e.1)).trim_loops();
     let live = graph.live();
     let used = |k: usize| {
         graph.ids().any(|id| live[id.index()] && matches!(graph.node(id).op, Op::Arg(n, ..) if n as usize == k))
     };
     let wanted: Vec<usize> = (0..args.len()).filter(|k| *k < body.states || used(*k)).collect();
     let slices = wanted.iter().filter(|k| (body.states..body.states + body.slices).contains(*k)).count();
-    let graph = graph.rebuild(|new, _, node, args| match &node.op {
-        Op::Arg(k, elem, axes) => {
-            let k = wanted.iter().position(|w| *w == *k as usize).expect("it is live");
-            new.add(Op::Arg(k as u32, *elem, axes.clone()), [])
-        }
-        op => new.add(op.clone(), args.iter().copied()),
-    });
+    let graph = graph.renumbered(|k| wanted.iter().position(|w| *w == k).expect("it is live"));
     let node = new.add(Op::Loop(body.with(body.states, slices, graph)), wanted.iter().map(|k| args[*k]));
     (node, kept)
 }

@@ -231,6 +231,20 @@ impl Graph {
         live
     }
 
+    /// The live users of each node.
+    pub fn users(&self) -> Vec<Vec<NodeId>> {
+        let live = self.live();
+        let mut users: Vec<Vec<NodeId>> = vec![Vec::new(); self.len()];
+        for id in self.ids().filter(|id| live[id.index()]) {
+            for arg in &self.node(id).args {
+                if users[arg.index()].last() != Some(&id) {
+                    users[arg.index()].push(id);
+                }
+            }
+        }
+        users
+    }
+
     /// Rebuilds the live part, node by node, through `f`, which is given the new graph, the old node's id, the old node
     /// and its new operands, in the order of the old ones. Dead code is not rebuilt; spans, names and outputs are carried over.
     pub fn rebuild(&self, mut f: impl FnMut(&mut Graph, NodeId, &Node, &[NodeId]) -> NodeId) -> Graph {

@@ -4,10 +4,9 @@
 //! value and reading it again, as those of products do, the forward loop keeps the value of every step, and the copy
 //! becomes a slice of what is kept.
 
-use super::{Budget, WIDTH, as_operand, entries, is_renaming, operand, users};
+use super::{Budget, WIDTH, as_operand, entries, is_renaming, operand};
 use crate::egraph;
 use crate::graph::{Body, Graph, NodeId, Op};
-use gannet_lang::program::Output;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -88,7 +87,7 @@ fn worth_keeping(g: &Graph, first: NodeId, again: NodeId, budget: &Budget) -> Ve
     let copies = copies(g, first, again);
     let (f, b) = (&body(g, first).graph, &body(g, again).graph);
     let originals: BTreeMap<NodeId, NodeId> = copies.iter().map(|(id, copy)| (*copy, *id)).collect();
-    let users = users(b);
+    let users = b.users();
     let mut kept: Vec<(NodeId, NodeId)> = Vec::new();
     let mut cut = BTreeSet::new();
     // From the last to the first: what only leads to a value that is kept is not computed again anyway.
@@ -178,12 +177,7 @@ impl Pair {
 
     /// The first loop, which keeps more.
     fn extended(&self, first: &Body) -> Arc<Body> {
-        let mut graph = first.graph.clone();
-        for (id, _) in &self.kept {
-            let name = format!("each {}", graph.outputs.len() - first.states - usize::from(first.test.is_some()));
-            graph.outputs.push((Output::Value(name), *id));
-        }
-        Body::new(first, graph)
+        Body::new(first, first.keeping(first.each().chain(self.kept.iter().map(|k| k.0))))
     }
 
     /// The second loop, with slices of what is kept in place of the copies.

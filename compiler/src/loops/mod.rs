@@ -29,8 +29,8 @@ impl Budget {
 /// either takes at most `memory` bytes, with the sizes that the tables assume.
 pub fn store(graph: &Graph, memory: Option<u64>) -> Graph {
     let budget = Budget(Cell::new(memory.map_or(f64::INFINITY, |bytes| bytes as f64)));
-    let one = |g: &Graph| sums::take_out(&keep::keep(&names::own_names(g), &budget), &budget);
-    names::own_names(&one(&graph.map_bodies(&one)).trim_loops())
+    let one = |g: &Graph| sums::take_out(&names::own_names(&keep::keep(g, &budget)), &budget);
+    one(&graph.map_bodies(&one)).trim_loops()
 }
 
 /// The assumed number of entries of a node.
@@ -51,20 +51,6 @@ fn stored(g: &Graph, mut id: NodeId) -> (NodeId, Vec<NodeId>) {
         id = g.node(id).args[0];
     }
     (id, names)
-}
-
-/// The live users of each node of a graph.
-fn users(g: &Graph) -> Vec<Vec<NodeId>> {
-    let live = g.live();
-    let mut users = vec![Vec::new(); g.len()];
-    for id in g.ids().filter(|id| live[id.index()]) {
-        for arg in &g.node(id).args {
-            if users[arg.index()].last() != Some(&id) {
-                users[arg.index()].push(id);
-            }
-        }
-    }
-    users
 }
 
 /// The number of the operand that a node of a body stands for.

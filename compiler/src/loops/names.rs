@@ -2,7 +2,6 @@
 
 use super::stored;
 use crate::graph::{Body, Graph, NodeId, Op};
-use gannet_lang::program::Output;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,7 +32,6 @@ struct Kept {
 
 impl Kept {
     fn of(old: &Body) -> Kept {
-        let mut graph = old.graph.clone();
         let mut roots: Vec<NodeId> = Vec::new();
         let mut each = Vec::new();
         for id in old.each() {
@@ -44,10 +42,7 @@ impl Kept {
             });
             each.push((place, names.iter().map(|id| old.graph.node(*id).op.clone()).collect()));
         }
-        graph.outputs.truncate(old.states + usize::from(old.test.is_some()));
-        let named = roots.into_iter().enumerate().map(|(k, id)| (Output::Value(format!("each {k}")), id));
-        graph.outputs.extend(named);
-        Kept { body: old.with(old.states, old.slices, graph), each }
+        Kept { body: Body::new(old, old.keeping(roots)), each }
     }
 
     /// What was part `k` of the loop.

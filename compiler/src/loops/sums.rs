@@ -3,9 +3,9 @@
 //! The gradient of what every step shares is a state that each step adds a product to: `s' = s + x[t] y[t]`. Where the
 //! state is larger than the factors, the loop keeps these, and one contraction over the steps too gives the sum.
 
-use super::{Budget, as_operand, entries, is_renaming, operand, stored, users};
+use super::{Budget, entries, is_renaming, operand, stored};
 use crate::graph::{Body, Graph, NodeId, Op, Red, sorted};
-use gannet_lang::program::{Fun, Output};
+use gannet_lang::program::Fun;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A state that is a sum, with the terms that each step adds.
@@ -53,10 +53,7 @@ impl Taken {
     fn from(out: &mut Graph, body: &Body, args: &[NodeId], budget: &Budget) -> Option<Taken> {
         let mut kept: Vec<NodeId> = body.each().collect();
         let before = kept.len();
-        let mut sums = sums(body, &mut kept, budget);
-        if sums.len() == body.states {
-            sums.pop();
-        }
+        let sums = sums(body, &mut kept, budget);
         if sums.is_empty() {
             return None;
         }
@@ -89,28 +86,34 @@ fn sums(body: &Body, kept: &mut Vec<NodeId>, budget: &Budget) -> Vec<Sum> {
     if body.test.is_some() || body.fixed.is_some() {
         return Vec::new();
     }
-    let users = users(g);
-    let found = (0..body.states).filter_map(|state| {
-        let terms = terms(body, state, &users)?;
-        let mut more: Vec<NodeId> = Vec::new();
-        for term in &terms {
-            more.extend(factors(g, *term)?.1.into_iter().filter(|f| !kept.contains(f) && must_be_kept(body, *f)));
-            if !factors(g, *term)?.1.iter().any(|f| varies(body, *f)) {
-                return None;
-            }
-        }
-        more.sort();
-        more.dedup();
-        let steps = g.tables.entries(&[body.axis]);
+    let users = g.users();
+    let mut found: Vec<Sum> = Vec::new();
+    for state in 0..body.states {
+        let Some(terms) = terms(body, state, &users) else { continue };
+        let Some(more) = to_keep(body, &terms, kept) else { continue };
         let size: f64 = more.iter().map(|f| entries(g, *f)).sum();
-        let own = entries(g, g.outputs[state].1);
-        if size > own || !budget.take(steps * size) {
+        let larger = entries(g, g.outputs[state].1) >= size;
+        // A loop carries something.
+        let others = found.len() + 1 < body.states;
+        if larger && others && budget.take(g.tables.entries(&[body.axis]) * size) {
+            kept.extend(more);
+            found.push(Sum { state, terms });
+        }
+    }
+    found
+}
+
+/// What must be kept besides to add up these terms later; nothing if one is no sum of products that change.
+fn to_keep(body: &Body, terms: &[NodeId], kept: &[NodeId]) -> Option<BTreeSet<NodeId>> {
+    let mut more = BTreeSet::new();
+    for term in terms {
+        let (_, factors) = factors(&body.graph, *term)?;
+        if !factors.iter().any(|f| varies(body, *f)) {
             return None;
         }
-        kept.extend(more);
-        Some(Sum { state, terms })
-    });
-    found.collect()
+        more.extend(factors.into_iter().filter(|f| !kept.contains(f) && must_be_kept(body, *f)));
+    }
+    Some(more)
 }
 
 /// What a step adds to a state that nothing else reads.
@@ -189,15 +192,9 @@ fn varies(body: &Body, id: NodeId) -> bool {
 /// The body without some states, which keeps more.
 fn without(body: &Body, gone: &BTreeSet<usize>, more: &[NodeId]) -> Graph {
     let mut graph = body.graph.clone();
-    let each: Vec<NodeId> = body.each().chain(more.iter().copied()).collect();
     let next = body.next().enumerate().filter(|(k, _)| !gone.contains(k)).map(|(_, id)| id);
-    let names = next.enumerate().map(|(k, id)| (format!("next {k}"), id));
-    let names = names.chain(each.iter().enumerate().map(|(k, id)| (format!("each {k}"), *id)));
-    graph.outputs = names.map(|(name, id)| (Output::Value(name), id)).collect();
-    graph.rebuild(|out, _, node, args| match operand(node) {
-        Some(k) => out.add(as_operand(k - gone.range(..k).count(), node), []),
-        None => out.add(node.op.clone(), args.iter().copied()),
-    })
+    graph.outputs = Body::outputs(next, None, body.each().chain(more.iter().copied()));
+    graph.renumbered(|k| k - gone.range(..k).count())
 }
 
 /// The graph around the new loop.

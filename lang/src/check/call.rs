@@ -264,7 +264,7 @@ impl Elab<'_> {
         }
         let v = self.eval(base, scope)?;
         if let Some(found) = self.loop_field(&v, &field.name) {
-            return Ok(found);
+            return Ok(self.settled(found, span));
         }
         if let Some(end) = self.edge_field(&v, field, span) {
             return end;
@@ -281,7 +281,7 @@ impl Elab<'_> {
                 Ok(Value::Tensor(Tensor { id: t.id, axes: vec![t.axes[1], t.axes[0]] }))
             }
             Value::Record(fields) => match fields.iter().find(|f| f.0 == field.name) {
-                Some((_, v)) => Ok(v.clone()),
+                Some((_, v)) => Ok(self.settled(v.clone(), span)),
                 None => fail(self.no_field(&field.name, field.span, fields.into_iter().map(|f| f.0).collect())),
             },
             Value::Data(k, split) => self.data_field(k, split.as_deref(), field),

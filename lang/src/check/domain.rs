@@ -5,7 +5,7 @@ use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, ExprKind, Let, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, ParamId};
+use crate::program::{Axis, Elem, Fun, ParamId, TermId};
 use std::rc::Rc;
 
 /// One condition on a parameter.
@@ -117,8 +117,7 @@ impl Elab<'_> {
         let first = self.first_tensor(id);
         let domain = self.domains[&id].last().expect("just added").clone();
         let t = self.projected(&domain, &first)?;
-        self.first_params[id.index()] = self.first_of(t.id);
-        self.first_points.remove(&id);
+        self.set_first(id, t.id);
         Ok(())
     }
 
@@ -126,13 +125,18 @@ impl Elab<'_> {
         Tensor { id: self.first_params[id.index()], axes: self.unit.params[id.index()].ty.axes.clone() }
     }
 
+    /// Another first value; points on the old one are none on it.
+    fn set_first(&mut self, id: ParamId, value: TermId) {
+        self.first_params[id.index()] = self.first_of(value);
+        self.first_points.remove(&id);
+    }
+
     fn project_first(&mut self, id: ParamId) -> Check<()> {
         let first = self.first_tensor(id);
         let active = std::mem::take(&mut self.active);
         let t = self.kept(id, &first);
         self.active = active;
-        self.first_params[id.index()] = self.first_of(t?.id);
-        self.first_points.remove(&id);
+        self.set_first(id, t?.id);
         Ok(())
     }
 

@@ -278,18 +278,21 @@ impl Elab<'_> {
 
     /// A value as it may be used here: its positional axes kept apart from active index variables.
     pub fn settled(&mut self, v: Value, span: Span) -> Value {
-        match v {
+        let settled = match &v {
             Value::Tensor(t) if t.axes.iter().any(|a| self.active.contains(a)) => {
-                Value::Tensor(self.clear_of_active(&t, span))
+                Value::Tensor(self.clear_of_active(t, span))
             }
-            Value::Tree(mut tree) => {
+            Value::Tree(tree) => {
+                let mut tree = tree.clone();
                 for leaf in &mut tree.leaves {
                     leaf.value = self.clear_of_active(&leaf.value, span);
                 }
                 Value::Tree(tree)
             }
-            other => other,
-        }
+            _ => return v,
+        };
+        self.same_fields(&v, &settled);
+        settled
     }
 
     fn unary(&mut self, op: UnaryOp, x: &Expr, span: Span, scope: &Rc<Scope>) -> Check<Value> {

@@ -9,7 +9,7 @@
 use super::repeat::{Carried, Repeat};
 use super::value::{Member, Scope, Tensor, Value};
 use super::{Check, Elab, Frame, fail};
-use crate::ast::{Expr, Ident, LoopExpr, LoopKind, Stmt, Target};
+use crate::ast::{Expr, Ident, Let, LoopExpr, LoopKind, Stmt, Target};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{DimId, Elem, LoopPart, Op, Size, StateId};
 use std::rc::Rc;
@@ -161,6 +161,15 @@ impl Elab<'_> {
         self.frames.last_mut().expect("entered").family = before;
     }
 
+    /// The values on the right of an equation, each with its name on the left.
+    pub(super) fn next_values<'t>(&mut self, l: &'t Let, inner: &Rc<Scope>) -> Check<Vec<(&'t Target, Value)>> {
+        let v = self.let_value(l, inner)?;
+        let next = Scope::inside(inner);
+        self.bind(&l.targets, v, l.span, &next)?;
+        let value = |t: &Target| next.own(&t.name.name).expect("it was just bound");
+        Ok(l.targets.iter().map(|t| (t, value(t))).collect())
+    }
+
     /// One turn of an unrolled loop: what is primed carries, from the end of the turn on.
     pub fn turn_of_loop(&mut self, body: &[Stmt], inner: &Rc<Scope>, outer: &Rc<Scope>, same_shape: bool) -> Check<()> {
         let mut carried: Vec<(String, Value)> = Vec::new();
@@ -168,11 +177,7 @@ impl Elab<'_> {
             let own = |t: &Target| inner.get(&format!("<state {}>", t.name.name)).is_some();
             match stmt {
                 Stmt::Let(l) if l.targets.iter().all(|t| t.primed && !own(t)) => {
-                    let v = self.let_value(l, inner)?;
-                    let next = Scope::inside(inner);
-                    self.bind(&l.targets, v, l.span, &next)?;
-                    for t in &l.targets {
-                        let v = next.own(&t.name.name).expect("it was just bound");
+                    for (t, v) in self.next_values(l, inner)? {
                         if same_shape && let Some(now) = inner.get(&t.name.name) {
                             self.same_dims(&now, &v, &t.name, l.value.span)?;
                         }

@@ -36,23 +36,6 @@ impl Elab<'_> {
         false
     }
 
-    /// Is there a derivative in what a term is computed from?
-    pub(super) fn differentiates(&self, of: TermId) -> bool {
-        let mut seen = vec![false; of.index() + 1];
-        let mut open = vec![of];
-        while let Some(id) = open.pop() {
-            if std::mem::replace(&mut seen[id.index()], true) {
-                continue;
-            }
-            let op = &self.unit.terms[id.index()].op;
-            if matches!(op, Op::Grad { .. } | Op::Along { .. }) {
-                return true;
-            }
-            open.extend(operands(op));
-        }
-        false
-    }
-
     /// The first value of a parameter, kept apart from equal ones: two biases that start at 0 are two variables.
     pub(super) fn first_point(&mut self, p: ParamId) -> TermId {
         if let Some(found) = self.first_points.get(&p) {

@@ -194,18 +194,7 @@ impl Elab<'_> {
                 return fail(d.hint(format!("its states are {}", names.join(", "))));
             }
         }
-        let value = self.let_value(l, inner)?;
-        let parts = match (&l.targets[..], value) {
-            ([_], v) => vec![v],
-            (_, Value::Tuple(parts)) => parts,
-            (_, Value::Record(fields)) => fields.into_iter().map(|f| f.1).collect(),
-            (_, other) => vec![other],
-        };
-        if parts.len() != l.targets.len() {
-            let message = format!("{} names stand on the left, but not as many values on the right", l.targets.len());
-            return fail(Diagnostic::error(Code::G0305, l.span, message));
-        }
-        for (t, v) in l.targets.iter().zip(parts) {
+        for (t, v) in self.next_values(l, inner)? {
             let first = repeat.states.iter().find(|s| s.name.name == t.name.name).map(|s| &s.first);
             if repeat.layers
                 && let Some(first @ Value::Tensor(_)) = first

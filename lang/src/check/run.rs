@@ -7,8 +7,8 @@ use super::{Check, Elab, fail};
 use crate::ast::{Arg, Ident, TrainStmt};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::program::{
-    Axis, Dim, DimId, Elem, Input, InputId, Op, Output, Param, ParamId, Part, Run, RunId, Size, SizeExpr, State,
-    StateId, Ty, Unit, UnitKind,
+    Axis, Dim, DimId, Elem, Input, InputId, Op, Param, ParamId, Part, Run, RunId, Size, SizeExpr, State, StateId, Ty,
+    Unit, UnitKind,
 };
 use std::rc::Rc;
 
@@ -298,15 +298,6 @@ impl Elab<'_> {
         }
     }
 
-    /// Is it a parameter or a state that holds one of a run?
-    pub(super) fn is_of_run(&self, what: Output) -> bool {
-        self.unit.runs.iter().any(|run| match what {
-            Output::Param(p) => run.params.iter().any(|own| own.0 == p),
-            Output::State(s) => run.states.iter().any(|own| own.0 == s),
-            _ => false,
-        })
-    }
-
     /// The parameter of this unit that holds a trained one.
     fn run_param(&mut self, k: usize, unit: &Unit, p: usize) -> ParamId {
         let own = &unit.params[p];
@@ -315,10 +306,11 @@ impl Elab<'_> {
             return ParamId::new(found);
         }
         let ty = self.type_of(unit, &own.ty);
-        let first = self.nought(&ty, own.span);
+        let id = ParamId::new(self.unit.params.len());
+        // Its first value is the trained one, which is there before first values are made.
+        let first = self.term(Op::Param(id), ty.elem, ty.axes.clone(), own.span);
         self.unit.params.push(Param { name, ty, role: own.role, span: own.span });
         self.first_params.push(first);
-        let id = ParamId::new(self.unit.params.len() - 1);
         self.unit.runs[k].params.push((id, p));
         id
     }
@@ -330,18 +322,13 @@ impl Elab<'_> {
             return *id;
         }
         let ty = self.type_of(unit, &own.ty);
-        let first = self.nought(&ty, own.span);
+        let id = StateId::new(self.unit.states.len());
+        let first = self.term(Op::State(id), ty.elem, ty.axes.clone(), own.span);
         let name = format!("{}.{}", RunId::new(k), own.name);
         self.unit.states.push(State { name, ty, span: own.span });
         self.first_states.push(first);
-        let id = StateId::new(self.unit.states.len() - 1);
         self.unit.runs[k].states.push((id, s));
         id
-    }
-
-    fn nought(&mut self, ty: &Ty, span: Span) -> crate::program::TermId {
-        let zero = self.constant(0.0, ty.elem, span);
-        self.spread(zero.id, &ty.axes, span)
     }
 
     fn type_of(&mut self, unit: &Unit, ty: &Ty) -> Ty {

@@ -5,7 +5,7 @@ use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Ident, Init, Let, Target, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, DimId, Elem, Fun, Op, Output, Param, ParamId, Role, State, StateId, TermId, Ty};
+use crate::program::{Axis, DimId, Elem, Fun, Op, Param, ParamId, Role, State, StateId, TermId, Ty};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -234,17 +234,15 @@ impl Elab<'_> {
         result
     }
 
-    /// A term with parameters and states at their first values; those that a run trained have these, and no others.
+    /// A term with parameters and states at their first values.
     pub fn first_of(&mut self, id: TermId) -> TermId {
         let mut map = BTreeMap::new();
-        let apart = self.differentiates(id);
         for k in 0..=id.index() {
             match self.unit.terms[k].op {
-                Op::Param(p) if p.index() < self.first_params.len() && !self.is_of_run(Output::Param(p)) => {
-                    let first = if apart { self.first_point(p) } else { self.first_params[p.index()] };
-                    map.insert(TermId::new(k), first);
+                Op::Param(p) if p.index() < self.first_params.len() => {
+                    map.insert(TermId::new(k), self.first_point(p));
                 }
-                Op::State(s) if s.index() < self.first_states.len() && !self.is_of_run(Output::State(s)) => {
+                Op::State(s) if s.index() < self.first_states.len() => {
                     map.insert(TermId::new(k), self.first_states[s.index()]);
                 }
                 _ => {}
@@ -349,7 +347,7 @@ impl Elab<'_> {
     /// A state's value now.
     pub fn state_value(&mut self, id: StateId, span: Span) -> Tensor {
         let ty = self.unit.states[id.index()].ty.clone();
-        let term = if self.mode.first && !self.is_of_run(Output::State(id)) {
+        let term = if self.mode.first {
             self.first_states[id.index()]
         } else {
             self.term(Op::State(id), ty.elem, ty.axes.clone(), span)

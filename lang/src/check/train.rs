@@ -337,7 +337,12 @@ impl<'a> Elab<'a> {
         let mut outputs: Vec<_> =
             self.first_params.iter().enumerate().map(|(k, t)| (Output::Param(ParamId::new(k)), *t)).collect();
         outputs.extend(self.first_states.iter().enumerate().map(|(k, t)| (Output::State(StateId::new(k)), *t)));
-        outputs.retain(|(what, _)| !self.is_of_run(what.clone()));
+        // What a run trained is there before, and stays.
+        outputs.retain(|(what, first)| match (what, &self.unit.term(*first).op) {
+            (Output::Param(p), Op::Param(first)) => p != first,
+            (Output::State(s), Op::State(first)) => s != first,
+            _ => true,
+        });
         self.unit.functions.insert(0, Function { name: "init".to_string(), outputs });
         self.unit.sites = self.sites.len() as u32;
         self.forget_unused();

@@ -3,7 +3,7 @@
 use super::value::{Instance, Leaf, Tensor, Tree, Value};
 use super::{Check, Elab, fail};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, Op, Output, ParamId, TermId};
+use crate::program::{Axis, Elem, Fun, Op, ParamId, TermId};
 
 impl Elab<'_> {
     /// Applies leaf by leaf; arguments that are no trees take part in every leaf.
@@ -44,7 +44,7 @@ impl Elab<'_> {
         if let Some(t) = self.mode.instead.get(&p) {
             return t.clone();
         }
-        if self.mode.first && !self.is_of_run(Output::Param(p)) {
+        if self.mode.first {
             return Tensor { id: self.first_point(p), axes: ty.axes };
         }
         let id = self.term(Op::Param(p), ty.elem, ty.axes.clone(), span);
@@ -104,7 +104,7 @@ impl Elab<'_> {
 
     /// The tensor over all axes of another, aligned by dim, repeated where it lacks one.
     pub fn spread_like(&mut self, t: &Tensor, like: &Tensor, span: Span) -> Check<Tensor> {
-        let like = &self.apart(like, span);
+        let like = &self.clear_of_active(like, span);
         let (t, union) = self.align(like, t, (span, span))?;
         if union.len() != like.axes.len() {
             let message = format!("`{}` is needed here, not `{}`", self.shown(like), self.shown(&t));
@@ -112,18 +112,6 @@ impl Elab<'_> {
         }
         let id = self.spread(t.id, &like.axes, span);
         Ok(Tensor { id, axes: like.axes.clone() })
-    }
-
-    /// A tensor whose positions are none of the axes around: what depends on an index around has that axis besides.
-    fn apart(&mut self, t: &Tensor, span: Span) -> Tensor {
-        let mut taken = t.axes.clone();
-        let mut names: Vec<(Axis, Axis)> = Vec::new();
-        for axis in t.axes.iter().filter(|a| self.active.contains(a)) {
-            let own = self.fresh_axis(axis.dim, &taken);
-            taken.push(own);
-            names.push((*axis, own));
-        }
-        self.rename(t, &names, span)
     }
 
     /// The term over all these axes: repeated along those that it lacks.

@@ -233,12 +233,10 @@ pub fn number(x: f64, kind: Kind) -> String {
 
 fn combine(red: Red, kind: Kind, a: &str, b: &str) -> String {
     match red {
-        Red::Max if kind == Kind::Real => format!("larger({a}, {b})"),
-        Red::Min if kind == Kind::Real => format!("smaller({a}, {b})"),
         Red::Sum => format!("{a} + {b}"),
         Red::Prod => format!("{a} * {b}"),
-        Red::Max => format!("max({a}, {b})"),
-        Red::Min => format!("min({a}, {b})"),
+        Red::Max => map(Fun::Max, &[a.to_string(), b.to_string()], &[kind]),
+        Red::Min => map(Fun::Min, &[a.to_string(), b.to_string()], &[kind]),
         Red::Any => format!("{a} || {b}"),
         Red::All => format!("{a} && {b}"),
         Red::ArgMax | Red::ArgMin => unreachable!("handled with the counter"),
