@@ -20,7 +20,7 @@ impl Builder {
         let hyper = |k: usize| Hyper { name: format!("h{k}"), default: 0.0 };
         let (dims, hypers) = ((0..dims).map(dim).collect(), (0..hypers).map(hyper).collect());
         let tables = Arc::new(Tables { dims, hypers, ..Tables::default() });
-        let plan = Plan { tables, double: false, buffers: vec![], kernels: vec![], outputs: vec![] };
+        let plan = Plan { tables, double: false, buffers: vec![], kernels: vec![], only: vec![], outputs: vec![] };
         Builder { plan, scope: Scope::default() }
     }
 
@@ -62,6 +62,7 @@ impl Builder {
     fn finish(mut self, outer: Loop) -> Plan {
         let (name, span) = ("kernel".into(), Span::default());
         self.plan.kernels.push(Kernel::Traversal(Traversal { name, span, scope: self.scope, outer, parallel: true }));
+        self.plan.only.push(vec![]);
         self.plan
     }
 }

@@ -39,6 +39,9 @@ pub fn eval(fun: Fun, x: &[f64]) -> f64 {
         Fun::IsFinite => truth(x[0].is_finite()),
         Fun::ToReal => x[0],
         Fun::ToInt => x[0].trunc(),
+        Fun::ToF32 => to_format(x[0], 24, -126, f64::from(f32::MAX)),
+        Fun::ToF16 => to_format(x[0], 11, -14, 65504.0),
+        Fun::ToBf16 => to_format(x[0], 8, -126, f64::from(f32::from_bits(0x7f7f_0000))),
         Fun::Add => x.iter().sum(),
         Fun::Mul => x.iter().product(),
         Fun::Sub => x[0] - x[1],
@@ -83,4 +86,16 @@ pub fn eval(fun: Fun, x: &[f64]) -> f64 {
 pub fn better(red: Red, new: f64, old: f64) -> bool {
     let more = if red == Red::ArgMax { new > old } else { new < old };
     more || (new.is_nan() && !old.is_nan())
+}
+
+/// The nearest number with so many significant bits and this least exponent of a normal number, ties to even; infinite
+/// where it would be larger than the largest.
+fn to_format(x: f64, bits: i32, least: i32, largest: f64) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let exponent = ((x.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+    let unit = 2.0_f64.powi(exponent.max(least) - bits + 1);
+    let y = (x / unit).round_ties_even() * unit;
+    if y.abs() > largest { f64::INFINITY.copysign(x) } else { y }
 }

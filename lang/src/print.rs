@@ -137,6 +137,10 @@ impl Out {
             TrainStmt::BatchOf { groups, count, rows, each } => {
                 self.line(format_args!("batch of {groups}[{count}] x {rows}[{each}]"))
             }
+            TrainStmt::BatchNear(n) => {
+                let only = Opt(" where ", &n.condition, "");
+                self.line(format_args!("batch of {}[{}] neighbours {} {} hops{only}", n.node, n.count, n.edges, n.hops))
+            }
             TrainStmt::Epochs(count) => self.line(format_args!("epochs {count}")),
             TrainStmt::Steps(count) => self.line(format_args!("steps {count}")),
             TrainStmt::Report(r) => self.line(format_args!("report {r}")),

@@ -6,6 +6,7 @@ mod batches;
 pub mod data;
 pub mod device;
 pub mod finite;
+mod near;
 pub mod origin;
 pub mod record;
 pub mod reference;

@@ -10,7 +10,7 @@ use gannet_compiler::graph::Tables;
 use gannet_compiler::plan::Kind;
 use gannet_compiler::{CompileOptions, plan_of};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{Elem, InputId, Output, Part, Ty, Unit};
+use gannet_lang::program::{DimId, Elem, InputId, Output, Part, Ty, Unit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ impl Session {
                 .hint("from Rust: `check::Options { hosts: Hosts::default().with(\"name\", |args| ...), .. }`"));
         }
         let mut sizes = Sizes::of(&unit.dims);
-        (0..unit.dims.len()).map(gannet_lang::program::DimId::new).for_each(|d| {
+        (0..unit.dims.len()).map(DimId::new).for_each(|d| {
             if let Some(n) = data_sizes.get(d) {
                 sizes.set(d, n);
             }
@@ -131,7 +131,7 @@ impl Session {
         let needed = sizes::needed(&unit);
         let mut tables = Tables::of(&unit);
         for k in 0..unit.dims.len() {
-            if let Some(n) = sizes.get(gannet_lang::program::DimId::new(k)) {
+            if let Some(n) = sizes.get(DimId::new(k)) {
                 tables.assumed[k] = n;
             }
         }
@@ -201,7 +201,17 @@ impl Session {
 
     /// Binds a function to a batch of so many rows. Inputs over whole splits are set; those over the batch are not.
     pub fn bind(&mut self, name: &str, batch: u64) -> Result<Bound, Diagnostic> {
-        let all = sizes::complete(&self.unit, &self.sizes, batch, &self.needed)?;
+        self.bind_part(name, batch, &[])
+    }
+
+    /// As [`Session::bind`], with other sizes of some dims: those of a part of a graph. The caller sets inputs over them.
+    ///
+    /// # Errors
+    /// Dims without a size.
+    pub fn bind_part(&mut self, name: &str, batch: u64, part: &[(DimId, u64)]) -> Result<Bound, Diagnostic> {
+        let mut sizes = self.sizes.clone();
+        part.iter().for_each(|(dim, n)| sizes.set(*dim, *n));
+        let all = sizes::complete(&self.unit, &sizes, batch, &self.needed)?;
         let executable = self.executable(name);
         let mut bound = Bound::new(&executable, &all, &self.store, self.options.threads);
         self.peak = self.peak.max(bound.peak);
@@ -212,7 +222,7 @@ impl Session {
         for input in inputs {
             let declared = self.unit.inputs[input.index()].clone();
             let rows = match &declared.part {
-                Part::Batch | Part::Fresh | Part::Argument => continue,
+                Part::Batch | Part::Fresh | Part::Seeds | Part::Near(_) | Part::Argument => continue,
                 Part::Run(..) | Part::Plan(..) => {
                     let Some(memory) = self.given.get(&input) else {
                         let message = format!("a first value cannot be made of `{}`, a value of a run", declared.name);
@@ -388,7 +398,7 @@ impl Session {
     }
 
     /// The size of a dim, if it is bound.
-    pub fn size(&self, dim: gannet_lang::program::DimId) -> Option<u64> {
+    pub fn size(&self, dim: DimId) -> Option<u64> {
         self.sizes.get(dim)
     }
 }
@@ -409,10 +419,14 @@ pub fn kind_of(elem: Elem) -> Kind {
 
 /// Copies rows of a column.
 pub fn gather(values: &Values, width: usize, rows: &[u32], target: &mut Memory) {
-    let bytes = width * values.entry_bytes();
-    let target = &mut target.bytes_mut()[..rows.len() * bytes];
     // SAFETY: the values are plain numbers; the slice covers exactly them.
     let source = unsafe { std::slice::from_raw_parts(values.as_ptr(), values.bytes()) };
+    gather_entries(source, width * values.entry_bytes(), rows, target);
+}
+
+/// Copies entries of so many bytes.
+pub fn gather_entries(source: &[u8], bytes: usize, rows: &[u32], target: &mut Memory) {
+    let target = &mut target.bytes_mut()[..rows.len() * bytes];
     for (row, to) in rows.iter().zip(target.chunks_exact_mut(bytes.max(1))) {
         let from = *row as usize * bytes;
         to.copy_from_slice(&source[from..from + bytes]);

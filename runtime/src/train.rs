@@ -7,6 +7,7 @@ use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::profile::KernelTime;
 use crate::finite::Watch;
+use crate::near::Finder;
 use crate::session::{Session, gather, no_result};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{HyperId, InputId, Output, Part, Schedule, Stage};
@@ -77,6 +78,8 @@ struct Step {
     inputs: Vec<(usize, Memory)>,
     /// Inputs of another batch, for `L(w; fresh)`.
     fresh: Vec<(usize, Memory)>,
+    /// Inputs of a part of a graph, which the binding reads.
+    _part: Vec<Memory>,
 }
 
 impl Step {
@@ -99,7 +102,13 @@ impl Step {
             unsafe { bound.set_input(id, memory.as_ptr()) };
             held.push((field, memory));
         }
-        Ok(Step { bound, inputs, fresh })
+        Ok(Step { bound, inputs, fresh, _part: Vec::new() })
+    }
+
+    /// On what these seeds see.
+    fn near(session: &mut Session, function: &str, finder: &mut Finder, seeds: &[u32]) -> Result<Step, Diagnostic> {
+        let (bound, part) = finder.step(session, function, seeds)?;
+        Ok(Step { bound, inputs: Vec::new(), fresh: Vec::new(), _part: part })
     }
 
     fn fill(&mut self, data: &Dataset, rows: &[u32]) {
@@ -123,6 +132,8 @@ struct Phase {
     before: Option<HyperId>,
     full: Step,
     short: Option<Step>,
+    /// Binds each step anew, where it runs on a part of a graph.
+    near: Option<Finder>,
     /// Rows of a batch.
     size: usize,
     batches: Batches,
@@ -135,6 +146,9 @@ impl Phase {
     /// Compiles a stage's step. Its orders are those of the epochs after `epochs_before`.
     fn new(session: &mut Session, rows: &[u32], stage: &Stage, epochs_before: u64) -> Result<Phase, Diagnostic> {
         let schedule = &stage.schedule;
+        let mut near = finder(session, schedule);
+        let seeds = near.as_ref().map(Finder::seeds).transpose()?;
+        let rows = seeds.as_deref().unwrap_or(rows);
         let each = schedule.groups.as_ref().map_or(1, |g| g.rows as usize);
         let count = batch_size(session, rows.len(), schedule)?;
         let size = count * each;
@@ -147,9 +161,12 @@ impl Phase {
             (None, None, None, Some(e)) => e * per_epoch,
             _ => per_epoch,
         };
-        let goes_through = session.data.is_some() && size > 0 && schedule.groups.is_none();
+        let goes_through = session.data.is_some() && size > 0 && schedule.groups.is_none() && near.is_none();
         let last = if goes_through { rows.len() % size } else { 0 };
-        let full = Step::new(session, &stage.function, (count, each))?;
+        let full = match &mut near {
+            Some(finder) => Step::near(session, &stage.function, finder, &rows[..size])?,
+            None => Step::new(session, &stage.function, (count, each))?,
+        };
         let short = if last > 0 { Some(Step::new(session, &stage.function, (last, 1))?) } else { None };
         let data = session.data.clone();
         let batches = |seed| match (&schedule.groups, &data) {
@@ -166,6 +183,7 @@ impl Phase {
             before: None,
             full,
             short,
+            near,
             size,
             batches: batches(seed)?,
             fresh: Fresh { batches: batches(seed ^ FRESH_SEED)?, rows: Vec::with_capacity(size) },
@@ -174,11 +192,22 @@ impl Phase {
         })
     }
 
-    fn next_step(&mut self, data: Option<&Arc<Dataset>>, trained: &mut u64) -> &mut Step {
-        let Some(data) = data else { return &mut self.full };
+    fn next_step(
+        &mut self,
+        session: &mut Session,
+        data: Option<&Arc<Dataset>>,
+        trained: &mut u64,
+    ) -> Result<&mut Step, Diagnostic> {
+        let Some(data) = data else { return Ok(&mut self.full) };
         let size = self.size;
         let rows = self.batches.next();
         *trained += rows.len() as u64;
+        if let Some(finder) = &mut self.near {
+            let mut step = Step::near(session, &self.function, finder, rows)?;
+            step.bound.take_clock(&mut self.full.bound);
+            self.full = step;
+            return Ok(&mut self.full);
+        }
         let step = match &mut self.short {
             Some(short) if rows.len() < size => short,
             _ => &mut self.full,
@@ -187,8 +216,14 @@ impl Phase {
         if !step.fresh.is_empty() {
             Step::gather_all(&mut step.fresh, data, self.fresh.next(rows.len()));
         }
-        step
+        Ok(step)
     }
+}
+
+/// Finds the neighbourhoods of a schedule's batches, if it has such.
+fn finder(session: &Session, schedule: &Schedule) -> Option<Finder> {
+    let (near, data) = (schedule.near.as_ref()?, session.data.clone()?);
+    Some(Finder::new(near, data, session.size(near.node)?))
 }
 
 /// The stages of a run; without `stage` lines it is one.
@@ -244,7 +279,7 @@ pub fn train(
             let (epochs_before, epochs) = (phase.epochs_before, phase.epochs_in_all);
             let function = phase.function.clone();
             for n in 1..=phase.steps {
-                let step = phase.next_step(data.as_ref(), &mut trained);
+                let step = phase.next_step(session, data.as_ref(), &mut trained)?;
                 session.step += 1;
                 done += 1;
                 let at = session.step as f64;

@@ -15,6 +15,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("std/metrics.gnt", include_str!("../std/metrics.gnt")),
     ("std/domains.gnt", include_str!("../std/domains.gnt")),
     ("std/sampling.gnt", include_str!("../std/sampling.gnt")),
+    ("std/numbers.gnt", include_str!("../std/numbers.gnt")),
     ("std/solvers.gnt", include_str!("../std/solvers.gnt")),
 ];
 

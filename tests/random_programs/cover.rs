@@ -29,7 +29,7 @@ variants! {
         Number Name Unary Binary Call Bracket Field At With Tuple Record Stack If Else Lambda Block Pipe FileRef Loop Argmin
     } without { Text Columns Column EdgesInto SampleOf }
     STATEMENTS: ast::Stmt { Let Param State Save Keep Const Sample Each For Edges } without {}
-    LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch BatchOf Epochs Plot }
+    LINES: ast::TrainStmt { Net Minimize Steps Report Every Stmt Stage } without { Batch BatchOf BatchNear Epochs Plot }
     INDICES: ast::IndexItem { Expr Bind Rest Range Fiber } without {}
     FIRST_VALUES: ast::Init { Value Draw } without {}
     AXES: ast::TypeAxis { Rest Dim Named } without {}
@@ -40,11 +40,11 @@ variants! {
         Param State Hyper Step Const Size Iota Random Map Reduce Contract Read Fiber Library Part Point Grad Along Custom Stop
         Arg Loop Input
     } without {}
-    // Differences and quotients are sums and products there.
+    // Differences and quotients are sums and products there. Narrow types jump everywhere: each is tested entry by entry.
     FUNCTIONS: Fun {
         Neg Abs Sign Recip Exp Expm1 Log Log1p Sqrt Sin Cos Tan Tanh Sigmoid Softplus Erf Floor Ceil Round Not IsFinite ToReal
         ToInt Add Mul Pow Min Max Atan2 IntDiv Mod Lt Le Gt Ge Eq Ne And Or Select
-    } without { Sub Div }
+    } without { Sub Div ToF32 ToF16 ToBf16 }
     REDUCTIONS: Red { Sum Prod Max Min Any All ArgMax ArgMin } without {}
     DISTRIBUTIONS: Dist { Normal Uniform Rademacher Gumbel Exponential } without {}
     PLACES: At { Affine Arg } without {}

@@ -213,7 +213,7 @@ impl Clusters {
             return false;
         }
         let merged = self.joined(&product, &other, product.outer.clone());
-        if merged.width > LARGE || cx.product(&merged, id).is_none() {
+        if merged.width > LARGE || !cx.due_together(&product, &other) || cx.product(&merged, id).is_none() {
             return false;
         }
         self.replace(i, j, merged);
@@ -267,7 +267,7 @@ impl Clusters {
         let (a, b) = (self.cluster(i).clone(), self.cluster(j).clone());
         let kinds = matches!((a.kind, b.kind), (Kind::Traversal, Kind::Traversal))
             || matches!((a.kind, b.kind), (Kind::Partial(s), Kind::Partial(t)) if s == t && a.outer == b.outer);
-        if !kinds || a.width + b.width > LARGE {
+        if !kinds || a.width + b.width > LARGE || !cx.due_together(&a, &b) {
             return false;
         }
         let outer = match a.kind {

@@ -1,13 +1,14 @@
 //! What all steps of lowering know: which nodes are stored, in which order of axes, in which buffers.
 //! Law: the storage order of a node never depends on how kernels are merged.
 
+use super::due::{self, Demand};
 use super::prepare::{Parts, parts};
 use super::refs::Stored;
 use super::{Given, LowerOptions};
 use crate::graph::{At, Graph, NodeId, Op};
 use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
 use gannet_lang::program::{Axis, Elem, Fun, Output};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An expression that costs so much is stored rather than computed in several places.
 const DEAR: f64 = 12.0;
@@ -47,6 +48,10 @@ pub(super) struct Context<'g> {
     pub place: BTreeMap<Stored, BufferId>,
     /// All buffers that a stored thing is written to.
     pub targets: BTreeMap<Stored, Vec<BufferId>>,
+    /// Truth values without axes, stored, under which others are due.
+    pub conditions: BTreeSet<NodeId>,
+    /// Of nodes that need not always be computed the conditions under which they must.
+    pub due: BTreeMap<NodeId, Demand>,
 }
 
 impl<'g> Context<'g> {
@@ -66,7 +71,14 @@ impl<'g> Context<'g> {
             buffers: Vec::new(),
             place: BTreeMap::new(),
             targets: BTreeMap::new(),
+            conditions: BTreeSet::new(),
+            due: BTreeMap::new(),
         };
+        if options.fusion {
+            let demands = due::demands(graph, &cx.live);
+            cx.conditions = cx.conditions(&demands);
+            cx.due = due::of_conditions(demands, &cx.conditions);
+        }
         cx.find_products();
         cx.choose_stored();
         cx.choose_orders(given);
@@ -230,7 +242,8 @@ impl<'g> Context<'g> {
             let constant = matches!(node.op, Op::Const(..) | Op::Hyper(_) | Op::Step | Op::Size(_) | Op::Iota(_));
             let forced = matches!(node.op, Op::Part(_))
                 || !constant
-                    && (matches!(node.op, Op::Reduce(..) | Op::Contract(_))
+                    && (self.conditions.contains(&id)
+                        || matches!(node.op, Op::Reduce(..) | Op::Contract(_))
                         || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
                         || !self.options.fusion
                         || set.len() > WIDE

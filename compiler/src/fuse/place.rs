@@ -6,7 +6,7 @@ use super::cluster::{Cluster, Clusters, Kind};
 use super::context::Context;
 use super::refs::Stored;
 use crate::graph::Op;
-use crate::plan::{BufferId, Home, Inst, Kernel, Plan, Stmt, overwrites_early};
+use crate::plan::{BufferId, Condition, Home, Inst, Kernel, Plan, Stmt, overwrites_early};
 use gannet_lang::program::{Axis, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,16 @@ const SHORT: f64 = 4.0;
 pub(super) fn schedule(cx: Context, clusters: Clusters) -> Plan {
     let mut s = Schedule { cx, clusters, after: BTreeMap::new() };
     s.drop_unwritten();
+    s.conditions_first();
     let outputs = s.place_outputs();
-    let order = s.order();
-    let kernels = order.into_iter().flat_map(|i| s.emit(i)).collect();
+    let (mut kernels, mut only) = (Vec::new(), Vec::new());
+    for i in s.order() {
+        let made = s.emit(i);
+        only.extend(made.iter().map(|_| s.only(i)));
+        kernels.extend(made);
+    }
     let Context { graph, options, buffers, .. } = s.cx;
-    let mut plan = Plan { tables: graph.tables.clone(), double: options.double, buffers, kernels, outputs };
+    let mut plan = Plan { tables: graph.tables.clone(), double: options.double, buffers, kernels, only, outputs };
     compact(&mut plan);
     plan
 }
@@ -36,6 +41,23 @@ struct Schedule<'g> {
 }
 
 impl Schedule<'_> {
+    /// What runs only under a condition runs after it is known.
+    fn conditions_first(&mut self) {
+        for (i, cluster) in self.clusters.list.iter().enumerate().filter_map(|(i, c)| Some((i, c.as_ref()?))) {
+            for (condition, _) in self.cx.due(cluster) {
+                let first = self.clusters.owner[&Stored::Node(condition)];
+                self.after.entry(first).or_default().insert(i);
+            }
+        }
+    }
+
+    /// The conditions of a cluster's kernels.
+    fn only(&self, i: usize) -> Vec<Condition> {
+        let due = self.cx.due(self.clusters.list[i].as_ref().expect("a cluster"));
+        let condition = |(node, holds)| Condition { buffer: self.cx.place[&Stored::Node(node)], holds };
+        due.into_iter().map(condition).collect()
+    }
+
     /// Members that are read only within their kernel, at the entry being computed or cheaply, get no memory.
     fn drop_unwritten(&mut self) {
         let outputs: BTreeSet<Stored> = self.cx.graph.outputs.iter().map(|(_, n)| Stored::Node(*n)).collect();
@@ -46,6 +68,8 @@ impl Schedule<'_> {
             roots.sort_by_key(|r| std::cmp::Reverse(r.node()));
             // Whether an unwritten member is needed only at the entry being computed.
             let mut at_entry: BTreeMap<Stored, bool> = BTreeMap::new();
+            // How dear an entry of an unwritten member makes those it needs: costs of a chain of them multiply.
+            let mut times: BTreeMap<Stored, f64> = BTreeMap::new();
             for root in roots {
                 let users = self.clusters.users.get(&root).cloned().unwrap_or_default();
                 let own = matches!(root, Stored::Node(_)) && matches!(cluster.kind, Kind::Traversal | Kind::Product(_));
@@ -58,8 +82,11 @@ impl Schedule<'_> {
                 });
                 let reduction = matches!(self.cx.graph.node(root.node()).op, Op::Reduce(..) | Op::Contract(_));
                 let limit = if reduction { SHORT } else { CHEAP };
-                if entry || self.cx.cost[root.node().index()] <= limit {
+                let before = users.iter().filter_map(|u| times.get(u)).fold(1.0, |a: f64, b| a.max(*b));
+                let cost = before * self.cx.cost[root.node().index()].max(1.0);
+                if entry || cost <= limit {
                     at_entry.insert(root, entry);
+                    times.insert(root, if entry { before } else { cost });
                     self.cx.place.remove(&root);
                     self.cx.targets.remove(&root);
                 }
@@ -239,6 +266,7 @@ fn compact(plan: &mut Plan) {
     let mut used = vec![false; plan.buffers.len()];
     let mut mark = |b: &mut BufferId| used[b.index()] = true;
     plan.kernels.iter_mut().for_each(|k| for_buffers(k, &mut mark));
+    plan.only.iter_mut().flatten().for_each(|c| mark(&mut c.buffer));
     plan.outputs.iter_mut().for_each(|o| mark(&mut o.1));
     let mut new = vec![None; used.len()];
     let mut kept = Vec::new();
@@ -250,6 +278,7 @@ fn compact(plan: &mut Plan) {
     }
     let mut rename = |b: &mut BufferId| *b = new[b.index()].expect("a used buffer");
     plan.kernels.iter_mut().for_each(|k| for_buffers(k, &mut rename));
+    plan.only.iter_mut().flatten().for_each(|c| rename(&mut c.buffer));
     plan.outputs.iter_mut().for_each(|o| rename(&mut o.1));
     plan.buffers = kept;
 }

@@ -33,7 +33,8 @@ pub fn partial(g: &mut Graph, fun: Fun, args: &[NodeId], out: NodeId, k: usize) 
             Partial::Zero
         }
         Fun::Lt | Fun::Le | Fun::Gt | Fun::Ge | Fun::Eq | Fun::Ne | Fun::And | Fun::Or => Partial::Zero,
-        Fun::Add | Fun::ToReal => Partial::One,
+        // A number of a narrow type stands for the one it was rounded from, as in mixed-precision training.
+        Fun::Add | Fun::ToReal | Fun::ToF32 | Fun::ToF16 | Fun::ToBf16 => Partial::One,
         Fun::Sub if k == 0 => Partial::One,
         Fun::Neg | Fun::Sub => Partial::Times(g.num(-1.0)),
         Fun::Min | Fun::Max => extremum(g, fun, args, k),

@@ -274,6 +274,9 @@ pub fn fun_arity(fun: Fun) -> usize {
         | Fun::IsFinite
         | Fun::ToReal
         | Fun::ToInt
+        | Fun::ToF32
+        | Fun::ToF16
+        | Fun::ToBf16
         | Fun::Add
         | Fun::Mul => 1,
         Fun::Select => 3,

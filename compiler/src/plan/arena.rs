@@ -31,7 +31,8 @@ impl Plan {
 fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (i, kernel) in plan.kernels.iter().enumerate() {
-        for b in kernel.buffers() {
+        let conditions = plan.only.get(i).into_iter().flatten().map(|c| c.buffer);
+        for b in kernel.buffers().into_iter().chain(conditions) {
             let life = lives[b.index()].get_or_insert((i, i));
             life.1 = i;
         }

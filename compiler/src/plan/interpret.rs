@@ -64,7 +64,10 @@ pub fn run(plan: &Plan, leaves: &Leaves) -> Vec<Vec<f64>> {
         given.clone()
     };
     let mut run = Run { plan, leaves, buffers: (0..plan.buffers.len()).map(content).collect() };
-    for kernel in &plan.kernels {
+    for (kernel, only) in plan.kernels.iter().zip(&plan.only) {
+        if only.iter().any(|c| (run.buffers[c.buffer.index()][0] != 0.0) != c.holds) {
+            continue;
+        }
         match kernel {
             Kernel::Traversal(t) => {
                 let mut frame = Frame::new(t.scope.values.len(), t.scope.loops.len(), &t.scope.values);

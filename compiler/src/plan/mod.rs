@@ -368,6 +368,15 @@ pub enum Kernel {
     Repeat(Box<Repeat>),
 }
 
+/// A truth value without axes that an earlier kernel writes, and what it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Where it stands.
+    pub buffer: BufferId,
+    /// True, or false?
+    pub holds: bool,
+}
+
 /// What runs: kernels over buffers.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -379,6 +388,8 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// In the order in which they run.
     pub kernels: Vec<Kernel>,
+    /// Of each kernel when it has to run: where one of the conditions fails, nobody looks at what it would write.
+    pub only: Vec<Vec<Condition>>,
     /// Outputs and where they are found after the run. Where an output's buffer has the home of that very parameter or
     /// state, it is updated in place; where it has another one, the runtime copies it there after the last kernel.
     pub outputs: Vec<(Output, BufferId)>,

@@ -35,6 +35,9 @@ impl Display for Plan {
             )?;
         }
         for (i, kernel) in self.kernels.iter().enumerate() {
+            for c in &self.only[i] {
+                writeln!(f, "where {} is {}:", c.buffer, c.holds)?;
+            }
             text.kernel(f, i, kernel)?;
         }
         for (output, b) in &self.outputs {

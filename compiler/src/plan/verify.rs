@@ -2,7 +2,8 @@
 //! Law: what passes here defines every value once before its use and reads no buffer before it is written.
 
 use super::{
-    Address, BufferId, Home, Index, Inst, Kernel, LibraryCall, Loop, LoopId, Plan, Range, Scope, Stmt, Strided, ValueId,
+    Address, BufferId, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, LoopId, Plan, Range, Scope, Stmt, Strided,
+    ValueId,
 };
 use std::collections::BTreeSet;
 
@@ -22,6 +23,11 @@ impl Plan {
                 written: &mut written,
                 stores: BTreeSet::new(),
             };
+            for c in self.only.get(i).ok_or("not each kernel says when it runs")? {
+                if !check.written.contains(&c.buffer) || self.buffer(c.buffer).kind != Kind::Bool {
+                    return Err(format!("kernel {i} waits for {}, which is no truth value known by then", c.buffer));
+                }
+            }
             check.kernel(kernel).map_err(|e| format!("kernel {i} ({}): {e}", kernel.name()))?;
             let stores = check.stores;
             for b in &stores {

@@ -282,6 +282,23 @@ pub struct TrainDecl {
     pub span: Span,
 }
 
+/// `batch of node[64] neighbours cite 2 hops where seen`.
+#[derive(Clone, Debug)]
+pub struct NearDecl {
+    /// The dim that batches are drawn from.
+    pub node: Ident,
+    /// Seeds in a batch.
+    pub count: Expr,
+    /// The edges whose sources the seeds see.
+    pub edges: Ident,
+    /// How far.
+    pub hops: Expr,
+    /// Which nodes may be seeds.
+    pub condition: Option<Expr>,
+    /// The whole line.
+    pub span: Span,
+}
+
 /// One line of a train block.
 #[derive(Clone, Debug)]
 pub enum TrainStmt {
@@ -324,6 +341,8 @@ pub enum TrainStmt {
         /// Rows of a group.
         each: Expr,
     },
+    /// `batch of node[64] neighbours cite 2 hops where seen`.
+    BatchNear(Box<NearDecl>),
     /// `epochs 20`.
     Epochs(Expr),
     /// `steps 1000`.

@@ -46,16 +46,12 @@ impl Elab<'_> {
         if guard.is_some_and(|g| shares_an_index(g, scope)) || matches!(items[0], IndexItem::Fiber { .. }) {
             return self.axis_function_along(decl, &items[0], guard, args, span, scope);
         }
-        let IndexItem::Expr(item) = &items[0] else {
-            return self.later(span, "this form of axis");
+        let (item, known) = match &items[0] {
+            IndexItem::Expr(item) => (item.clone(), self.named_axis(item, scope)?),
+            IndexItem::Bind { var, dim: Some(_), value: None } => (Expr::name(&var.name, var.span), None),
+            _ => return self.later(span, "this form of axis"),
         };
-        let known = match &*item.kind {
-            ExprKind::Name { name, .. } if scope.get(name).is_none() => match self.definition(name, scope)? {
-                Some(v) => Some(v),
-                None => self.global(name, item.span)?,
-            },
-            _ => Some(self.eval(item, scope)?),
-        };
+        let item = &item;
         // Over an index variable: evaluated with the variable active, then abstracted over it.
         let variable = match &known {
             Some(Value::Tensor(t)) => match self.unit.terms[t.id.index()].op {
@@ -85,7 +81,10 @@ impl Elab<'_> {
                     Ok((pairs, elab.both_guards(own, around, span)))
                 })?;
                 let value = self.guarded_axis_fn(decl, pairs, axis, guard, span)?;
-                return self.used_up(value, axis, active, item);
+                return match &items[0] {
+                    IndexItem::Bind { .. } => Ok(self.over_all(value, axis)),
+                    _ => self.used_up(value, axis, active, item),
+                };
             }
             None => self.pair(name, &decl.params, args, span, scope)?,
         };
@@ -202,6 +201,27 @@ impl Elab<'_> {
                 Ok(FiberItem { var, axis, active, node, arrives: true, equation: Some(key) })
             }
             _ => self.later(span, "this form of axis"),
+        }
+    }
+
+    /// What stands in the brackets of an axis function, if it is there: a dim or a bound variable.
+    fn named_axis(&mut self, item: &Expr, scope: &Rc<Scope>) -> Check<Option<Value>> {
+        match &*item.kind {
+            ExprKind::Name { name, .. } if scope.get(name).is_none() => match self.definition(name, scope)? {
+                Some(v) => Ok(Some(v)),
+                None => self.global(name, item.span),
+            },
+            _ => self.eval(item, scope).map(Some),
+        }
+    }
+
+    /// `softmax[q: class](z[i, q])` names its variable's dim, so its value is a tensor over it.
+    fn over_all(&self, value: Value, axis: Axis) -> Value {
+        match value {
+            Value::Tensor(t) if self.ty(t.id).axes.contains(&axis) => {
+                Value::Tensor(Tensor { id: t.id, axes: std::iter::once(axis).chain(t.axes).collect() })
+            }
+            other => other,
         }
     }
 

@@ -30,6 +30,9 @@ pub const SCALAR: &[(&str, Fun, usize)] = &[
     ("is_finite", Fun::IsFinite, 1),
     ("real", Fun::ToReal, 1),
     ("int", Fun::ToInt, 1),
+    ("f32", Fun::ToF32, 1),
+    ("f16", Fun::ToF16, 1),
+    ("bf16", Fun::ToBf16, 1),
     ("atan2", Fun::Atan2, 2),
     ("pow", Fun::Pow, 2),
 ];
@@ -379,6 +382,6 @@ fn fold(fun: Fun, args: &[Value]) -> Option<Value> {
         Fun::ToInt => num(x[0].trunc()),
         Fun::Atan2 => num(x[0].atan2(x[1])),
         // The error function has no exact form here; a constant term is folded later.
-        Fun::Erf | Fun::Select => None,
+        Fun::Erf | Fun::Select | Fun::ToF32 | Fun::ToF16 | Fun::ToBf16 => None,
     }
 }

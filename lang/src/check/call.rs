@@ -150,6 +150,8 @@ impl Elab<'_> {
             && decl.params.iter().all(|p| p.ty.is_none())
             && pairs.iter().filter(|p| matches!(p.1, Value::Tree(_))).count() == 1
             && pairs.len() == 1
+            // What speaks of the whole tree, as `norm` does, sees the whole of it.
+            && self.on_trial(|elab| elab.run_fn(decl, pairs.clone(), span)).is_none()
         {
             let values = [Value::Tree(tree.clone())];
             return self.leafwise(&tree, &values, span, |elab, parts| {

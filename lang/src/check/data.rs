@@ -55,7 +55,7 @@ impl Items {
                         );
                     }
                     let (elem, dims) = self.field_type(&f.ty)?;
-                    let value = self.field_expr(&f.value)?;
+                    let value = narrowed(&f.ty.elem.name, self.field_expr(&f.value)?);
                     if whole && dims.is_empty() {
                         return fail(
                             Diagnostic::error(
@@ -209,7 +209,7 @@ impl Items {
             });
         }
         let elem = match ty.elem.name.as_str() {
-            "real" | "f32" | "f64" => Elem::Real,
+            "real" | "f32" | "f16" | "bf16" | "f64" => Elem::Real,
             "int" | "i32" => Elem::Int,
             "bool" => Elem::Bool,
             name => match self.dim_named(name) {
@@ -384,6 +384,17 @@ impl Items {
         Diagnostic::error(Code::G0301, e.span, "a field is made of columns or a file, numbers and scalar functions")
             .hint("for example `columns 0..64 / 16`, `log(column 3)`, `file \"x.npy\"`; prepare the rest in definitions: `z = x - mean(x)`")
     }
+}
+
+/// The nearest numbers of a narrow type.
+fn narrowed(elem: &str, value: FieldExpr) -> FieldExpr {
+    let fun = match elem {
+        "f32" => Fun::ToF32,
+        "f16" => Fun::ToF16,
+        "bf16" => Fun::ToBf16,
+        _ => return value,
+    };
+    FieldExpr::Map(fun, vec![value])
 }
 
 /// Does the expression read a file, or else only other fields?

@@ -1,16 +1,19 @@
 //! Where parameters stay after every step, by any rule: `param w: real[d] in 0..`, `in simplex`, `keep w' = project(w')`.
 //! Law: the first value and every next value of a parameter are projected; values at which a rule only looks are not.
 
+use super::types::is_narrow;
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, ExprKind, Let, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, ParamId, TermId};
+use crate::program::{Axis, Elem, Fun, ParamId, StateId, TermId};
 use std::rc::Rc;
 
 /// One condition on a parameter.
 #[derive(Clone)]
 pub enum Domain {
+    /// Numbers of a narrow type, `param w: bf16[d]`.
+    Narrow(String, Span),
     /// Entries between two bounds.
     Box(Value, Value, Span),
     /// Nonnegative with sum 1 along the last dim.
@@ -30,16 +33,22 @@ impl Elab<'_> {
     /// `in 0..`, `in simplex`.
     pub fn domain_stmt(&mut self, decl: &VarDecl, id: ParamId, scope: &Rc<Scope>) -> Check<()> {
         scope.set(format!("<param {}>", decl.name.name), Value::Num(f64::from(id.0)));
-        let Some(e) = &decl.domain else { return Ok(()) };
         if self.domains.contains_key(&id) {
             return Ok(());
         }
+        let narrow = decl.ty.as_ref().filter(|ty| is_narrow(&ty.elem.name));
+        let narrow = narrow.map(|ty| Domain::Narrow(ty.elem.name.clone(), ty.elem.span));
+        let Some(e) = &decl.domain else {
+            let Some(narrow) = narrow else { return Ok(()) };
+            self.domains.insert(id, vec![narrow]);
+            return self.project_first(id);
+        };
         let own = self.unit.params[id.index()].ty.axes.len();
         let domain = self.domain_of(e, scope)?;
         let needed = match domain {
             Domain::Simplex(_) => 1,
             Domain::Stiefel(_) | Domain::Spd(_) => 2,
-            Domain::Box(..) | Domain::Keep(..) => 0,
+            Domain::Box(..) | Domain::Keep(..) | Domain::Narrow(..) => 0,
         };
         if own < needed {
             let message = format!("this domain is one of tensors with {needed} dim(s) at least");
@@ -52,7 +61,7 @@ impl Elab<'_> {
             let d = Diagnostic::error(Code::G0407, e.span, message);
             return fail(d.hint("for example `param s: real[d, d] in spd`"));
         }
-        self.domains.insert(id, vec![domain]);
+        self.domains.insert(id, std::iter::once(domain).chain(narrow).collect());
         self.project_first(id)
     }
 
@@ -149,8 +158,15 @@ impl Elab<'_> {
         Ok(t)
     }
 
+    /// A next value of a state, in its type.
+    pub fn kept_state(&mut self, id: StateId, next: &Tensor, span: Span) -> Tensor {
+        let elem = self.narrow_states.get(&id).cloned().unwrap_or_default();
+        self.narrowed(&elem, next, span)
+    }
+
     fn projected(&mut self, domain: &Domain, next: &Tensor) -> Check<Tensor> {
         match domain {
+            Domain::Narrow(elem, span) => Ok(self.narrowed(elem, next, *span)),
             Domain::Box(low, high, span) => {
                 let mut v = Value::Tensor(next.clone());
                 for (fun, bound) in [(Fun::Max, low), (Fun::Min, high)] {

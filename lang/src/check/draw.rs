@@ -210,6 +210,7 @@ impl Elab<'_> {
                 Tensor { id: self.spread(one.id, &[axis], span), axes: vec![axis] }
             }
         };
+        let p = self.class_apart(&p, axes, span);
         let (class, leading) = p.axes.split_last().expect("it has a dim");
         // A dim that is drawn over and that the probabilities have is one and the same.
         let twin = |a: &Axis| leading.iter().copied().find(|b| b.dim == a.dim).unwrap_or(*a);
@@ -222,6 +223,19 @@ impl Elab<'_> {
         let noisy = self.map_aligned(Fun::Add, &[noise, log], all, span);
         let drawn = self.reduce(crate::program::Red::ArgMax, &noisy, &[*class], None, span);
         Ok(Tensor { id: drawn.id, axes: positions })
+    }
+
+    /// Probabilities whose classes are another axis than those that are drawn over: `pick ~ categorical[node](p)` of
+    /// nodes draws one for each node.
+    fn class_apart(&mut self, p: &Tensor, axes: &[Axis], span: Span) -> Tensor {
+        let (class, leading) = p.axes.split_last().expect("it has a dim");
+        if !axes.contains(class) {
+            return p.clone();
+        }
+        let taken: Vec<Axis> = axes.iter().chain(&self.ty(p.id).axes).copied().collect();
+        let apart = self.fresh_axis(class.dim, &taken);
+        let id = self.rename(p, &[(*class, apart)], span).id;
+        Tensor { id, axes: leading.iter().copied().chain([apart]).collect() }
     }
 
     /// A random order of the last dim: the order of uniform numbers.

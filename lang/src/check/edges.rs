@@ -351,18 +351,19 @@ impl Items {
         }
     }
 
-    /// The condition of `where`: fields over the edges, `fact.type`, numbers and scalar functions.
-    fn edge_condition(&self, e: &Expr, dim: DimId, fields: &[Field]) -> Check<FieldExpr> {
+    /// The condition of `where`: fields over a dim (the edges, say, `fact.type` among them), numbers and scalar functions.
+    pub fn edge_condition(&self, e: &Expr, dim: DimId, fields: &[Field]) -> Check<FieldExpr> {
+        let over = &self.dims[dim.index()].name;
         let lookup = |name: &str, span: Span| -> Check<FieldExpr> {
             match fields.iter().position(|f| f.name == name) {
                 Some(k) if fields[k].dims == [dim] => Ok(FieldExpr::Field(k)),
                 Some(_) => fail(
-                    Diagnostic::error(Code::G0205, span, format!("`{name}` has not one number for each edge"))
-                        .hint("a condition speaks of fields over the edges, for example `w: real[cite]`"),
+                    Diagnostic::error(Code::G0205, span, format!("`{name}` has not one number for each `{over}`"))
+                        .hint(format!("a condition speaks of fields over `{over}`, for example `w: real[{over}]`")),
                 ),
                 None => fail(
                     Diagnostic::error(Code::G0105, span, format!("the data have no field `{name}` before this"))
-                        .hint("declare the field above, over the edges: `w: real[cite] = column 2`"),
+                        .hint(format!("declare the field above, over `{over}`: `w: real[{over}] = column 2`")),
                 ),
             }
         };

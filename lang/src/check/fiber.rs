@@ -61,8 +61,10 @@ impl Elab<'_> {
             let d = Diagnostic::error(Code::G0105, span, message).label(set.span, "declared here");
             return fail(d.hint("an edge has a twin where sources and targets are of one dim"));
         }
-        if end == End::Twin && self.made_over(set.dim).is_some() {
-            return self.later(span, "the twins of computed edges");
+        if end == End::Twin && self.made_over(set.dim).is_some() && self.made_end(set.dim, End::Twin).is_none() {
+            let message = format!("which edges of `{}` lead back is not known: they were computed", set.name);
+            let d = Diagnostic::error(Code::G0105, span, message).label(set.span, "declared here");
+            return fail(d.hint(format!("join them with their reverse: `edges both = {0} + reverse({0})`", set.name)));
         }
         if end == End::Of && set.of.is_none() {
             let d = Diagnostic::error(Code::G0105, span, format!("the edges `{}` were not sampled", set.name));

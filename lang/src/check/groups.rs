@@ -6,12 +6,17 @@ use super::value::Value;
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, Ident};
 use crate::diag::{Code, Diagnostic};
-use crate::program::{Dim, DimId, Elem, Groups, Size};
+use crate::program::{Dim, DimId, Elem, Groups, Schedule, Size};
 
 impl Elab<'_> {
     /// How the rows of the step in hand are grouped, if they are.
     pub fn groups(&self) -> Option<&Groups> {
-        self.unit.stages.last().map_or(&self.unit.schedule, |s| &s.schedule).groups.as_ref()
+        self.schedule_now().groups.as_ref()
+    }
+
+    /// How long and on what the step in hand runs.
+    pub fn schedule_now(&self) -> &Schedule {
+        self.unit.stages.last().map_or(&self.unit.schedule, |s| &s.schedule)
     }
 
     /// What a line `batch of groups[...] x rows[each]` says.

@@ -225,9 +225,10 @@ impl Elab<'_> {
         scope: &Rc<Scope>,
     ) -> Check<(DimId, Affine)> {
         let from = bounds.0.map(|e| self.eval(e, scope).map_err(unbound)).transpose()?.unwrap_or(Value::Num(0.0));
-        let to = bounds.1.map(|e| self.eval(e, scope).map_err(unbound)).transpose()?.unwrap_or(Value::Dim(axis.dim));
+        let to_value =
+            bounds.1.map(|e| self.eval(e, scope).map_err(unbound)).transpose()?.unwrap_or(Value::Dim(axis.dim));
         let spans = (bounds.0.map_or(span, |e| e.span), bounds.1.map_or(span, |e| e.span));
-        if let (Some(a), Some(b)) = (self.affine(&from), self.affine(&to))
+        if let (Some(a), Some(b)) = (self.affine(&from), self.affine(&to_value))
             && !(a.terms.is_empty() && b.terms.is_empty())
         {
             let width = b.plus(a.clone().times(-1));
@@ -247,7 +248,7 @@ impl Elab<'_> {
             }
             return Ok((self.number_dim(width.offset as u64), a));
         }
-        let (first, last) = (self.bound(&from, spans.0)?, self.bound(&to, spans.1)?);
+        let (first, last) = (self.bound(&from, spans.0)?, self.bound(&to_value, spans.1)?);
         let SizeExpr::Const(offset) = first else {
             let message = "a slice starts at a number known before the program runs";
             return fail(Diagnostic::error(Code::G0303, spans.0, message).hint("the end may be a size: `x[1..n]`"));
@@ -257,7 +258,12 @@ impl Elab<'_> {
         if !guarded {
             self.inside(Ask { dim: axis.dim, from: offset, to, span }, &size)?;
         }
-        Ok((self.size_dim(size), Affine { terms: vec![], offset }))
+        // `x[0..shown]` lies over the dim `shown`, whose size was written.
+        let dim = match (&to_value, bounds.1) {
+            (Value::Dim(d), Some(_)) if offset == 0 => *d,
+            _ => self.size_dim(size),
+        };
+        Ok((dim, Affine { terms: vec![], offset }))
     }
 
     /// A slice of this width lies inside its axis, or whether it does shows when the data bind the sizes. Of a batch

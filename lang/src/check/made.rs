@@ -19,7 +19,7 @@ pub struct Made {
     ends: Vec<(End, Tensor)>,
 }
 
-/// Source, target and what else there is of each edge, over one axis.
+/// Source, target and what else there is of each edge, over one axis. A twin is the place of an edge, a whole number.
 pub(super) type Arrays = Vec<(End, Tensor)>;
 
 impl Elab<'_> {
@@ -78,17 +78,35 @@ impl Elab<'_> {
         let mut ends = Vec::new();
         let mut dims = Vec::new();
         for (end, t) in arrays {
-            let Elem::Index(d) = self.elem(&t) else { unreachable!("looked at when it was read") };
-            dims.push(d);
             let at = At::Affine { terms: vec![(1, own)], offset: 0 };
             let id = self.read_axis(&t, old, at, &[own], None, span);
-            ends.push((end, Tensor { id, axes: vec![own] }));
+            let whole = Tensor { id, axes: vec![own] };
+            let whole = if end == End::Twin { self.edge_at(dim, &whole, span) } else { whole };
+            let Elem::Index(d) = self.elem(&whole) else { unreachable!("looked at when it was read") };
+            dims.push(d);
+            ends.push((end, whole));
         }
         let end = |end: End| ends.iter().position(|e| e.0 == end).map(|k| dims[k]);
         let set = EdgeSet { name, dim, src: dims[0], dst: dims[1], by: end(End::Type), of: end(End::Of), span };
         self.declared_ends(decl, &set, scope)?;
         self.made.push(Made { set, from, ends });
         Ok(dim)
+    }
+
+    /// The edges of a set that stand at these places.
+    fn edge_at(&mut self, dim: DimId, places: &Tensor, span: Span) -> Tensor {
+        let edge = self.fresh_axis(dim, &places.axes);
+        let id = self.term(Op::Iota(edge), Elem::Index(dim), vec![edge], span);
+        let all = Tensor { id, axes: vec![edge] };
+        let id = self.read_axis(&all, edge, At::Term(places.id), &places.axes, None, span);
+        Tensor { id, axes: places.axes.clone() }
+    }
+
+    /// The place of each edge of a set, as a whole number, and so many more.
+    fn places(&mut self, axis: Axis, more: &Tensor, span: Span) -> Tensor {
+        let iota = self.term(Op::Iota(axis), Elem::Index(axis.dim), vec![axis], span);
+        let number = self.term(Op::Map(Fun::ToInt, vec![iota]), Elem::Int, vec![axis], span);
+        self.map_aligned(Fun::Add, &[Tensor { id: number, axes: vec![axis] }, more.clone()], vec![axis], span)
     }
 
     /// Ends that are written down are those that were computed.
@@ -119,8 +137,12 @@ impl Elab<'_> {
                     _ => None,
                 };
                 let Some(set) = set else { return fail(no_computed_edges(e)) };
-                let ends: Vec<End> =
-                    End::ALL.into_iter().filter(|end| *end != End::Twin && set.end(*end).is_some()).collect();
+                // Whether the edges of data have twins is known only when they are read.
+                let there = |end: &End| match end {
+                    End::Twin => self.made_end(set.dim, End::Twin).is_some(),
+                    end => set.end(*end).is_some(),
+                };
+                let ends: Vec<End> = End::ALL.into_iter().filter(there).collect();
                 ends.into_iter().map(|end| Ok((end, self.edge_array(&set, end, e.span)?))).collect()
             }
             ExprKind::Binary(BinaryOp::Add, a, b) => {
@@ -140,7 +162,9 @@ impl Elab<'_> {
                     let axis = self.fresh_axis(dim, &[]);
                     let id = self.term(Op::Iota(axis), Elem::Index(dim), vec![axis], e.span);
                     let same = Tensor { id, axes: vec![axis] };
-                    Ok(vec![(End::Src, same.clone()), (End::Dst, same)])
+                    let zero = self.constant(0.0, Elem::Int, e.span);
+                    let twin = self.places(axis, &zero, e.span);
+                    Ok(vec![(End::Src, same.clone()), (End::Dst, same), (End::Twin, twin)])
                 }
                 _ => fail(no_computed_edges(e)),
             },
@@ -174,8 +198,10 @@ impl Elab<'_> {
 
     /// One set after the other.
     fn both_sets(&mut self, x: Arrays, y: Arrays, spans: (Span, Span), span: Span) -> Check<Arrays> {
+        let twins = self.both_twins(&x, &y, spans, span)?;
         // Which edge one was drawn from is not known of the others.
-        let [x, y] = [x, y].map(|all| all.into_iter().filter(|a| a.0 != End::Of).collect::<Arrays>());
+        let [x, y] =
+            [x, y].map(|all| all.into_iter().filter(|a| !matches!(a.0, End::Of | End::Twin)).collect::<Arrays>());
         let elems = |elab: &Self, a: &Arrays| a.iter().map(|t| elab.elem(&t.1)).collect::<Vec<Elem>>();
         if elems(self, &x) != elems(self, &y) {
             let shown = |elab: &Self, a: &Arrays| a.iter().map(|t| elab.shown(&t.1)).collect::<Vec<_>>().join(" -> ");
@@ -188,8 +214,31 @@ impl Elab<'_> {
             let both = self.concat(None, &[Value::Tensor(a), Value::Tensor(b)], &[spans.0, spans.1], span)?;
             joined.push((end, self.tensor(&both, span)?));
         }
+        joined.extend(twins.map(|t| (End::Twin, t)));
         let to = joined[0].1.axes[0];
         Ok(joined.into_iter().map(|(end, t)| (end, self.rename(&t, &[(t.axes[0], to)], span))).collect())
+    }
+
+    /// The twins of two sets one after the other: where the second is the reverse of the first, each edge has its own;
+    /// where both have twins, these.
+    fn both_twins(&mut self, x: &Arrays, y: &Arrays, spans: (Span, Span), span: Span) -> Check<Option<Tensor>> {
+        let of = |a: &Arrays, end: End| a.iter().find(|e| e.0 == end).map(|e| e.1.clone());
+        let id = |a: &Arrays, end: End| of(a, end).map(|t| t.id);
+        let [known_x, known_y] = [x, y].map(|a| of(a, End::Twin).map(|t| self.map1(Fun::ToInt, &t, span)));
+        let reversed = id(x, End::Src) == id(y, End::Dst)
+            && id(x, End::Dst) == id(y, End::Src)
+            && id(x, End::Type) == id(y, End::Type);
+        let (first, second) = (x[0].1.axes[0], y[0].1.axes[0]);
+        let zero = self.constant(0.0, Elem::Int, span);
+        let count = self.term(Op::Size(first.dim), Elem::Real, vec![], span);
+        let count = self.map1(Fun::ToInt, &Tensor { id: count, axes: vec![] }, span);
+        let (a, b) = match (reversed, known_x, known_y) {
+            (true, ..) => (self.places(first, &count, span), self.places(second, &zero, span)),
+            (false, Some(a), Some(b)) => (a, self.map_aligned(Fun::Add, &[b.clone(), count], b.axes, span)),
+            _ => return Ok(None),
+        };
+        let both = self.concat(None, &[Value::Tensor(a), Value::Tensor(b)], &[spans.0, spans.1], span)?;
+        self.tensor(&both, span).map(Some)
     }
 
     /// `near[u -> v] = top[5 | u != v](score[u, v])`: for each target the sources with the largest scores. The edges of a

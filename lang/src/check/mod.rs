@@ -30,6 +30,7 @@ mod layers;
 mod library;
 mod made;
 mod names;
+mod near;
 mod net;
 mod objective;
 mod open;
@@ -172,6 +173,8 @@ struct Elab<'a> {
     unused: BTreeSet<ParamId>,
     /// Where parameters must stay.
     domains: BTreeMap<ParamId, Vec<domain::Domain>>,
+    /// States of narrow types, with these.
+    narrow_states: BTreeMap<StateId, String>,
     /// States (and members of families) whose next value is known.
     advanced: BTreeSet<(StateId, String)>,
     /// States that backward blocks set, until the loss is known.

@@ -27,7 +27,8 @@ impl Elab<'_> {
         if let Some(l) = outputs {
             self.stmt(&Stmt::Let(l.clone()), &inner)?;
         }
-        self.eval_tensor(loss, &inner)
+        let t = self.eval_tensor(loss, &inner)?;
+        self.at_seeds(t, loss.span)
     }
 
     /// `L(w)`, `L(w; fresh)`, `L(z)`: the scalar that is descended.

@@ -10,7 +10,7 @@ use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Expr, ExprKind, IndexItem, Init, Stmt, TypeAxis, TypeExpr, VarDecl};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, Elem, Fun, Op, Role, Ty};
+use crate::program::{Axis, Elem, Fun, Op, Role, Ty, UnitKind};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -161,6 +161,10 @@ impl Elab<'_> {
         if let Some(t) = self.step_of_loop(span)? {
             return Ok(t);
         }
+        // A task has no steps: what is applied in it is applied for the first time.
+        if self.unit.kind != UnitKind::Train {
+            return Ok(self.constant(1.0, Elem::Real, span));
+        }
         let t = self.step_number(span);
         match self.stride {
             None | Some(1) => Ok(t),
@@ -243,6 +247,11 @@ impl Elab<'_> {
         let around = self.around_loop(subject);
         let history = decl.ty.as_ref().filter(|ty| ty.elem.name == "tree");
         if let Some(ty) = decl.ty.as_ref().filter(|_| history.is_none()) {
+            if super::types::is_narrow(&ty.elem.name) {
+                let message = format!("a rule's state keeps `real` or `int`, not `{}`", ty.elem.name);
+                let d = Diagnostic::error(Code::G0205, ty.elem.span, message);
+                return fail(d.hint(format!("round what it is given: `{name}' = {}(...)`", ty.elem.name)));
+            }
             let (elem, axes) = self.closed_type(ty, scope)?;
             let t = match &decl.init {
                 Some(Init::Draw(e)) => self.draw_first(e, &axes, &format!("{own} {name}"), scope)?,

@@ -14,10 +14,18 @@ impl Elab<'_> {
         let mut schedule = Schedule::default();
         for stmt in body {
             match stmt {
-                TrainStmt::Batch(e) => (schedule.batch, schedule.groups) = (Some(self.count_of(e, &scope)?), None),
+                TrainStmt::Batch(e) => {
+                    let batch = Some(self.count_of(e, &scope)?);
+                    schedule = Schedule { batch, groups: None, near: None, ..schedule };
+                }
+                TrainStmt::BatchNear(decl) => {
+                    let batch = Some(self.count_of(&decl.count, &scope)?);
+                    let near = Some(self.neighbourhoods(decl)?);
+                    schedule = Schedule { batch, groups: None, near, ..schedule };
+                }
                 TrainStmt::BatchOf { groups, count, rows, each } => {
                     schedule.batch = Some(self.count_of(count, &scope)?);
-                    schedule.groups = Some(self.grouped(groups, rows, each)?);
+                    (schedule.groups, schedule.near) = (Some(self.grouped(groups, rows, each)?), None);
                 }
                 TrainStmt::Epochs(e) => (schedule.epochs, schedule.steps) = (Some(self.count_of(e, &scope)?), None),
                 TrainStmt::Steps(e) => schedule.steps = Some(self.count_of(e, &scope)?),

@@ -91,6 +91,7 @@ pub fn check_stages(body: &[TrainStmt]) -> Check<()> {
                     | TrainStmt::Every { .. }
                     | TrainStmt::Batch(_)
                     | TrainStmt::BatchOf { .. }
+                    | TrainStmt::BatchNear(_)
                     | TrainStmt::Epochs(_)
                     | TrainStmt::Steps(_)
             );

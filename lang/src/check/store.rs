@@ -1,6 +1,7 @@
 //! What a net or train block keeps: parameters, states and constants, with their first values.
 
 use super::layers::LateNext;
+use super::types::is_narrow;
 use super::value::{Leaf, Scope, Tensor, Tree, Value};
 use super::{Check, Elab, Mode, fail};
 use crate::ast::{Ident, Init, Let, Target, VarDecl};
@@ -221,8 +222,11 @@ impl Elab<'_> {
                 let message = format!("the first value `{}` has dims that `{}` lacks", elab.shown(&t), decl.name.name);
                 return fail(Diagnostic::error(Code::G0209, span, message));
             }
-            let t =
-                if elem == Elem::Real && elab.elem(&t) != Elem::Real { elab.map1(Fun::ToReal, &t, span) } else { t };
+            let t = elab.first_in(&t, elem, &decl.name)?;
+            let t = match &decl.ty {
+                Some(ty) => elab.narrowed(&ty.elem.name, &t, span),
+                None => t,
+            };
             let first = elab.first_of(t.id);
             let axes = elab.family_axes(own);
             let names: Vec<(Axis, Axis)> = variables.iter().chain(&inside).copied().zip(axes.iter().copied()).collect();
@@ -293,7 +297,11 @@ impl Elab<'_> {
                 };
                 let first = self.first_value(decl, elem, &own, scope)?;
                 let axes = self.family_axes(&own);
-                self.new_state(name, elem, axes, first, span)
+                let id = self.new_state(name, elem, axes, first, span);
+                if let Some(ty) = decl.ty.as_ref().filter(|ty| is_narrow(&ty.elem.name)) {
+                    self.narrow_states.insert(id, ty.elem.name.clone());
+                }
+                id
             }
         };
         let value = self.own_state(id, span);
@@ -441,7 +449,8 @@ impl Elab<'_> {
         }
         names.extend(own.axes.iter().copied().zip(back.iter().copied()));
         let all = Tensor { id: own.id, axes: names.iter().map(|n| n.0).collect() };
-        let mut next = self.rename(&all, &names, span);
+        let next = self.rename(&all, &names, span);
+        let mut next = self.kept_state(id, &next, span);
         if let Some(here) = here {
             let state = self.state_value(id, span);
             let before = self.next_states.get(&id).copied().unwrap_or(state.id);

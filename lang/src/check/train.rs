@@ -77,6 +77,7 @@ impl<'a> Elab<'a> {
             calls: BTreeMap::new(),
             unused: BTreeSet::new(),
             domains: BTreeMap::new(),
+            narrow_states: BTreeMap::new(),
             advanced: BTreeSet::new(),
             stride: None,
             carriers: vec![],
@@ -401,6 +402,7 @@ impl<'a> Elab<'a> {
             outputs.push((Output::State(id), term));
         }
         outputs.push((Output::Loss, losses[0].1.id));
+        let outputs = self.near_step(outputs)?;
         self.unit.names.push(("loss".to_string(), losses[0].1.id));
         self.frames.clear();
         self.unit.functions.push(Function { name: function.to_string(), outputs });

@@ -2,9 +2,9 @@
 
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
-use crate::ast::{Expr, ExprKind, TypeAxis, TypeExpr};
+use crate::ast::{Expr, ExprKind, Ident, TypeAxis, TypeExpr};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::program::{Axis, DimId, Elem, Fun, Size};
+use crate::program::{Axis, DimId, Elem, Fun, Op, Size};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -135,7 +135,19 @@ impl Elab<'_> {
     fn expect_elem(&mut self, t: Tensor, ty: &TypeExpr, name: &str, span: Span, scope: &Rc<Scope>) -> Check<Tensor> {
         let elem = self.elem(&t);
         match ty.elem.name.as_str() {
-            "real" | "f32" | "f64" => Ok(if elem == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) }),
+            "f64" if !self.unit.double => fail(whole_precision(ty)),
+            "real" | "f64" => Ok(if elem == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) }),
+            narrow @ ("f32" | "f16" | "bf16") => {
+                let t = if elem == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) };
+                Ok(self.narrowed(narrow, &t, span))
+            }
+            "i8" | "u8" if matches!(elem, Elem::Int | Elem::Index(_) | Elem::Bool) => {
+                Ok(self.narrowed(&ty.elem.name, &t, span))
+            }
+            "i8" | "u8" => {
+                fail(self.unmet(&t, ty, name, span).hint("`int(x)` drops the fraction, `int(round(x))` rounds"))
+            }
+            "u32" => fail(no_u32(ty)),
             "bool" if elem == Elem::Bool => Ok(t),
             "int" | "i32" if matches!(elem, Elem::Int | Elem::Index(_)) => Ok(t),
             "bool" | "int" | "i32" => fail(self.unmet(&t, ty, name, span)),
@@ -157,6 +169,52 @@ impl Elab<'_> {
         }
     }
 
+    /// A first value with entries of this type: what is counted stands for reals, and a number that fits for what is
+    /// counted.
+    pub fn first_in(&mut self, t: &Tensor, elem: Elem, name: &Ident) -> Check<Tensor> {
+        let (own, span) = (self.elem(t), name.span);
+        let known = if let Op::Const(x) = self.unit.terms[t.id.index()].op { Some(x) } else { None };
+        let size =
+            |d: DimId| if let Size::Fixed(n) = self.unit.dims[d.index()].size { n as f64 } else { f64::INFINITY };
+        match (elem, known) {
+            _ if own == elem => Ok(t.clone()),
+            (Elem::Real, _) => Ok(self.map1(Fun::ToReal, t, span)),
+            (Elem::Int, _) if own != Elem::Real => Ok(self.map1(Fun::ToInt, t, span)),
+            (Elem::Int, Some(x)) if x.fract() == 0.0 => Ok(self.constant(x, elem, span)),
+            (Elem::Bool, Some(x)) if x == 0.0 || x == 1.0 => Ok(self.constant(x, elem, span)),
+            (Elem::Index(d), Some(x)) if x.fract() == 0.0 && (0.0..size(d)).contains(&x) => {
+                Ok(self.constant(x, elem, span))
+            }
+            _ => {
+                let is = known.map_or_else(|| format!("`{}`", self.shown(t)), |x| x.to_string());
+                let message = format!("the first value of `{}` is {is}, and not of its type", name.name);
+                let d = Diagnostic::error(Code::G0209, span, message);
+                fail(d.hint("`int(x)` drops the fraction, a comparison gives `bool`, `argmax` an index"))
+            }
+        }
+    }
+
+    /// The nearest numbers of a narrow type; other types leave values as they are.
+    pub fn narrowed(&mut self, elem: &str, t: &Tensor, span: Span) -> Tensor {
+        let fun = match elem {
+            "f32" => Fun::ToF32,
+            "f16" => Fun::ToF16,
+            "bf16" => Fun::ToBf16,
+            "i8" => return self.within_bounds(-128.0, 127.0, t, span),
+            "u8" => return self.within_bounds(0.0, 255.0, t, span),
+            _ => return t.clone(),
+        };
+        self.map1(fun, t, span)
+    }
+
+    /// Whole numbers, those beyond the bounds at the bounds.
+    fn within_bounds(&mut self, low: f64, high: f64, t: &Tensor, span: Span) -> Tensor {
+        let t = if self.elem(t) == Elem::Int { t.clone() } else { self.map1(Fun::ToInt, t, span) };
+        let (low, high) = (self.constant(low, Elem::Int, span), self.constant(high, Elem::Int, span));
+        let t = self.map_aligned(Fun::Max, &[t.clone(), low], t.axes, span);
+        self.map_aligned(Fun::Min, &[t.clone(), high], t.axes, span)
+    }
+
     /// A written type with all its dims known: element type and canonical axes.
     pub fn closed_type(&mut self, ty: &TypeExpr, scope: &Rc<Scope>) -> Check<(Elem, Vec<Axis>)> {
         let mut axes: Vec<Axis> = Vec::new();
@@ -176,12 +234,11 @@ impl Elab<'_> {
             axes.push(Axis { dim, ix });
         }
         let elem = match ty.elem.name.as_str() {
-            "real" | "f32" | "f64" => Elem::Real,
+            "f64" if !self.unit.double => return fail(whole_precision(ty)),
+            "real" | "f64" | "f32" | "f16" | "bf16" => Elem::Real,
             "bool" => Elem::Bool,
-            "int" | "i32" => Elem::Int,
-            "f16" | "bf16" | "i8" | "u8" | "u32" => {
-                return self.later(ty.elem.span, &format!("the element type `{}`", ty.elem.name));
-            }
+            "int" | "i32" | "i8" | "u8" => Elem::Int,
+            "u32" => return fail(no_u32(ty)),
             name => {
                 let e = Expr {
                     kind: Box::new(ExprKind::Name { name: name.to_string(), primed: false }),
@@ -217,4 +274,19 @@ impl Elab<'_> {
             }
         })
     }
+}
+
+/// Types whose values are numbers of another one, rounded.
+pub fn is_narrow(elem: &str) -> bool {
+    matches!(elem, "f32" | "f16" | "bf16" | "i8" | "u8")
+}
+
+fn whole_precision(ty: &TypeExpr) -> Diagnostic {
+    Diagnostic::error(Code::G0205, ty.elem.span, "`f64` is the precision of a whole program")
+        .hint("write `real`, and `task t() real f64 { ... }` or `--real f64`")
+}
+
+fn no_u32(ty: &TypeExpr) -> Diagnostic {
+    Diagnostic::error(Code::G0205, ty.elem.span, "there is no element type `u32`")
+        .hint("whole numbers are `int`, which has 32 bits and a sign; `u8` ends at 255")
 }

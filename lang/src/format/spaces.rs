@@ -35,9 +35,6 @@ fn gap(source: &str, tokens: &[Token], close: &[bool], k: usize) -> bool {
     if before.is(",") || before.is(";") || before.is(":") || before.is("{") {
         return true;
     }
-    if after.raw && before.raw {
-        return apart(source, tokens, k);
-    }
     if before.is(".") || after.is(".") || before.mark == Some(Mark::Prefix) {
         return false;
     }

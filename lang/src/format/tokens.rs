@@ -26,8 +26,6 @@ pub(super) struct Token<'s> {
     pub at: usize,
     /// What the grammar says about it.
     pub mark: Option<Mark>,
-    /// Does the grammar take it as it stands?
-    pub raw: bool,
 }
 
 impl Token<'_> {
@@ -64,8 +62,7 @@ pub(super) fn tokens<'s>(source: &'s str, marked: &Marked) -> Vec<Token<'s>> {
         }
         let mark = marked.marks.get(&at).copied();
         let (kind, length) = token(&source[at..], c, mark);
-        let raw = marked.raw.iter().any(|r| r.contains(&at));
-        out.push(Token { kind, text: source[at..at + length].trim_end(), at, mark, raw });
+        out.push(Token { kind, text: source[at..at + length].trim_end(), at, mark });
         at += length;
     }
     out

@@ -106,7 +106,7 @@ fn map_sign(unit: &Unit, fun: Fun, xs: &[TermId], of: impl Fn(TermId) -> Sign) -
     match fun {
         Fun::Exp | Fun::Softplus | Fun::Sigmoid => Sign::Positive,
         Fun::Abs => Sign::NotNegative.max(of(xs[0])),
-        Fun::Sqrt | Fun::Recip | Fun::ToReal | Fun::Div | Fun::Min => least(),
+        Fun::Sqrt | Fun::Recip | Fun::ToReal | Fun::ToF32 | Fun::ToF16 | Fun::ToBf16 | Fun::Div | Fun::Min => least(),
         Fun::Add => match least() {
             Sign::Unknown => Sign::Unknown,
             _ => most(),

@@ -310,6 +310,15 @@ impl Builder<'_> {
         TrainStmt::BatchOf { groups, count, rows, each }
     }
 
+    /// `batch of node[64] neighbours cite 2 hops where seen`.
+    fn batch_near(&mut self, mut parts: Parts, span: Span) -> NearDecl {
+        let mut group = Parts::of(parts.need(Rule::batch_group));
+        let (node, count) = (self.ident(&group.need(Rule::name)), self.need_expr(&mut group));
+        let (edges, hops) = (self.ident(&parts.need(Rule::name)), self.need_expr(&mut parts));
+        let condition = parts.take(Rule::edges_where).map(|n| self.need_expr(&mut Parts::of(n)));
+        NearDecl { node, count, edges, hops, condition, span }
+    }
+
     /// A statement of train blocks alone.
     fn train_stmt(&mut self, node: Node) -> Option<TrainStmt> {
         let (rule, span) = (node.as_rule(), self.span(&node));
@@ -326,6 +335,7 @@ impl Builder<'_> {
             Rule::minimize => self.minimize(parts, span),
             Rule::batch => TrainStmt::Batch(self.need_expr(&mut parts)),
             Rule::batch_of => self.batch_of(parts),
+            Rule::batch_near => TrainStmt::BatchNear(Box::new(self.batch_near(parts, span))),
             Rule::epochs => TrainStmt::Epochs(self.need_expr(&mut parts)),
             Rule::steps => TrainStmt::Steps(self.need_expr(&mut parts)),
             Rule::report => TrainStmt::Report(self.report(parts)),

@@ -2,7 +2,6 @@
 //! Law: a mark stands at the byte where its sign begins; what has no mark is spaced by its neighbours.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use pest::Parser;
 
@@ -32,21 +31,19 @@ pub(crate) struct Marked {
     pub layout: String,
     /// Marks by place.
     pub marks: BTreeMap<usize, Mark>,
-    /// Parts that the grammar takes as they stand.
-    pub raw: Vec<Range<usize>>,
 }
 
 /// The marks of a file that was parsed without a finding.
 pub(crate) fn marked(sources: &Sources, file: FileId) -> Marked {
     let layout = layout::layout(file, sources.text(file)).expect("the file was parsed");
-    let (mut marks, mut raw) = (BTreeMap::new(), Vec::new());
+    let mut marks = BTreeMap::new();
     for node in Grammar::parse(Rule::file, &layout).expect("the file was parsed").flatten() {
-        mark(&node, &mut marks, &mut raw);
+        mark(&node, &mut marks);
     }
-    Marked { layout, marks, raw }
+    Marked { layout, marks }
 }
 
-fn mark(node: &Node, marks: &mut BTreeMap<usize, Mark>, raw: &mut Vec<Range<usize>>) {
+fn mark(node: &Node, marks: &mut BTreeMap<usize, Mark>) {
     let (start, text) = (node.as_span().start(), node.as_str());
     match node.as_rule() {
         Rule::op_neg | Rule::op_root => {
@@ -74,7 +71,6 @@ fn mark(node: &Node, marks: &mut BTreeMap<usize, Mark>, raw: &mut Vec<Range<usiz
         Rule::back_arrow => {
             marks.insert(start, Mark::BackArrow);
         }
-        Rule::rest_of_line => raw.push(node.as_span().start()..node.as_span().end()),
         _ => {}
     }
 }

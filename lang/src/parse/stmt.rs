@@ -136,8 +136,6 @@ impl Builder<'_> {
             Rule::for_stmt => stmts.push(self.for_stmt(node)),
             Rule::each_stmt => stmts.push(self.each(node)),
             Rule::edges_decl => stmts.push(Stmt::Edges(Box::new(self.edges(node)))),
-            Rule::batch_hops => self
-                .unsupported(self.span(&node), "batches of the neighbourhoods of nodes (`batch of node neighbours`)"),
             Rule::save_stmt => {
                 let names = Parts::of(node).all(Rule::name);
                 stmts.push(Stmt::Save(self.idents(names)));

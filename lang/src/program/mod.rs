@@ -9,10 +9,12 @@
 
 mod host;
 mod library;
+mod schedule;
 mod terms;
 mod units;
 
 pub use host::{Host, HostFn, Hosts};
 pub use library::{HOST_ARGUMENTS, LIBRARY, Lib, LibFun, PartElem, PartRule, Signature, Way, entries};
+pub use schedule::{Groups, Near, NearSet, Schedule, Stage};
 pub use terms::*;
 pub use units::*;

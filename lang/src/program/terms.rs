@@ -137,6 +137,12 @@ pub enum Fun {
     ToReal,
     /// To `Elem::Int`, rounding towards zero.
     ToInt,
+    /// To the nearest number of single precision, ties to even; the same where reals are f32.
+    ToF32,
+    /// To the nearest number of IEEE half precision, ties to even; infinite beyond 65504.
+    ToF16,
+    /// To the nearest number with the exponents of f32 and 8 significant bits (bfloat16), ties to even.
+    ToBf16,
     /// Sum of one or more operands.
     Add,
     /// Product of one or more operands.

@@ -1,6 +1,7 @@
 //! Units: what the leaves of terms are, functions, reports, data sets.
 
 use super::host::Host;
+use super::schedule::{Schedule, Stage};
 use super::terms::*;
 use crate::diag::Span;
 
@@ -15,6 +16,10 @@ pub enum Part {
     All,
     /// The rows of a split (`train`, `test`).
     Split(String),
+    /// The seeds of a batch of neighbourhoods, over the dim `batch`.
+    Seeds,
+    /// Of a state that the step does not change, the entries of the nodes or edges of a batch of neighbourhoods.
+    Near(StateId),
     /// An argument of a function (a trained net called from outside).
     Argument,
     /// A value of a finished run: a report, `loss` (of every step), `loss.last`, `finite`.
@@ -117,43 +122,6 @@ pub struct Report {
     pub ty: Ty,
     /// Drawn as a curve.
     pub plot: bool,
-}
-
-/// The rows of a batch are so many of each of some groups: `batch of class[5] x sample[16]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Groups {
-    /// The field of the data set whose values group the rows, by position.
-    pub field: usize,
-    /// The dim of the rows of a group. The batch's inputs lie over the dim of batches, which counts the groups, and this.
-    pub dim: DimId,
-    /// Rows of a group.
-    pub rows: u64,
-}
-
-/// How long and on what a train block runs.
-#[derive(Clone, Debug, Default)]
-pub struct Schedule {
-    /// The rows of a batch; `None`: all rows at once.
-    pub batch: Option<u64>,
-    /// Are its rows drawn group by group? Then `batch` counts the groups.
-    pub groups: Option<Groups>,
-    /// Passes over the training rows.
-    pub epochs: Option<u64>,
-    /// Steps; wins over `epochs`.
-    pub steps: Option<u64>,
-}
-
-/// A phase of a train block; without `stage` lines there is none, and the whole block is one.
-#[derive(Clone, Debug)]
-pub struct Stage {
-    /// Its name.
-    pub name: String,
-    /// The function of its step.
-    pub function: String,
-    /// How long it runs, and on what.
-    pub schedule: Schedule,
-    /// Holds the number of steps before it: `t` counts its own.
-    pub before: HyperId,
 }
 
 /// A run that a check or task needs: a train block with arguments.

@@ -51,6 +51,16 @@ impl Values {
         self.len() * self.entry_bytes()
     }
 
+    /// An entry as a number.
+    pub fn get(&self, k: usize) -> f64 {
+        match self {
+            Values::F32(v) => f64::from(v[k]),
+            Values::F64(v) => v[k],
+            Values::I32(v) => f64::from(v[k]),
+            Values::U8(v) => f64::from(v[k]),
+        }
+    }
+
     /// Where the entries start.
     pub fn as_ptr(&self) -> *const u8 {
         match self {

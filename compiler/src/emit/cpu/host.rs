@@ -30,6 +30,9 @@ unary! {
     sigmoid Sigmoid;
     softplus Softplus;
     erf Erf;
+    f32 ToF32;
+    f16 ToF16;
+    bf16 ToBf16;
 }
 
 extern "C" fn pow(x: f64, y: f64) -> f64 {

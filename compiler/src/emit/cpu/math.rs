@@ -74,6 +74,52 @@ impl Lower<'_> {
         (self.b.ins().isub(bits, zero), y)
     }
 
+    /// Rounded to even where the last `dropped` bits of the mantissa are left out.
+    fn shortened(&mut self, x: Value, dropped: i64, vector: bool) -> Value {
+        let bits = self.bits(x, vector);
+        let by = self.b.ins().iconst(types::I32, dropped);
+        let (one, half) = (self.whole_const(1, vector), self.whole_const((1 << (dropped - 1)) - 1, vector));
+        let last = self.b.ins().ushr(bits, by);
+        let odd = self.b.ins().band(last, one);
+        let up = self.b.ins().iadd(half, odd);
+        let raised = self.b.ins().iadd(bits, up);
+        let kept = self.whole_const(-(1 << dropped), vector);
+        let y = self.b.ins().band(raised, kept);
+        self.float_of_bits(y, vector)
+    }
+
+    /// The nearest bfloat16; NaN stays NaN.
+    pub fn brain(&mut self, x: Value, vector: bool) -> Value {
+        let y = self.shortened(x, 16, vector);
+        let nan = self.b.ins().fcmp(FloatCC::NotEqual, x, x);
+        self.pick(nan, x, y, vector)
+    }
+
+    /// The nearest number of half precision: infinite beyond 65504, with steps of 2^-24 below 2^-14; NaN stays NaN.
+    pub fn half(&mut self, x: Value, vector: bool) -> Value {
+        let y = self.shortened(x, 13, vector);
+        let (largest, infinite) = (self.num(65504.0, vector), self.num(f64::INFINITY, vector));
+        let magnitude = self.b.ins().fabs(x);
+        let size = self.b.ins().fabs(y);
+        let over = self.b.ins().fcmp(FloatCC::GreaterThan, size, largest);
+        let beyond = self.b.ins().fmul(x, infinite);
+        let y = self.pick(over, beyond, y, vector);
+        // Numbers around 3/4 are 2^-24 apart. The sum of a small negative number with it loses the sign of nought.
+        let (around, least) = (self.num(0.75, vector), self.num(6.103_515_625e-5, vector));
+        let moved = self.b.ins().fadd(magnitude, around);
+        let small = self.b.ins().fsub(moved, around);
+        let sign = self.bits(x, vector);
+        let mask = self.whole_const(-(1 << 31), vector);
+        let sign = self.b.ins().band(sign, mask);
+        let small = self.bits(small, vector);
+        let small = self.b.ins().bor(small, sign);
+        let small = self.float_of_bits(small, vector);
+        let tiny = self.b.ins().fcmp(FloatCC::LessThan, magnitude, least);
+        let y = self.pick(tiny, small, y, vector);
+        let nan = self.b.ins().fcmp(FloatCC::NotEqual, x, x);
+        self.pick(nan, x, y, vector)
+    }
+
     /// `2^(n + more)` for a whole n that gives a normal number (or 0 at -127, infinity at 128).
     fn power(&mut self, n: Value, more: i64, vector: bool) -> Value {
         let bias = self.whole_const(127 + more, vector);

@@ -161,6 +161,9 @@ impl<'a> Lower<'a> {
                 self.b.ins().fcmp(FloatCC::LessThan, magnitude, inf)
             }
             Fun::ToReal => x[0],
+            Fun::ToF32 if f32s => x[0],
+            Fun::ToF16 if f32s => self.half(x[0], vector),
+            Fun::ToBf16 if f32s => self.brain(x[0], vector),
             Fun::ToInt => {
                 let ty = self.lanes_type(Kind::Int, vector);
                 if !f32s {

@@ -49,6 +49,17 @@ const HELPERS: &[Helper] = &[
         text: "fn power(x: f32, y: f32) -> f32 {\n  let odd = floor(y) == y && floor(y * 0.5) != y * 0.5;\n  return select(1.0, -1.0, x < 0.0 && odd) * pow(abs(x), y);\n}\n",
     },
     Helper {
+        // The last bits of the mantissa are left out, ties to even.
+        name: "to_bf16",
+        calls: &["is_nan"],
+        text: "fn to_bf16(x: f32) -> f32 {\n  let b = bitcast<u32>(x);\n  let y = bitcast<f32>((b + 0x7fffu + ((b >> 16u) & 1u)) & 0xffff0000u);\n  return select(y, x, is_nan(x));\n}\n",
+    },
+    Helper {
+        name: "to_f16",
+        calls: &[],
+        text: "fn to_f16(x: f32) -> f32 { return unpack2x16float(pack2x16float(vec2<f32>(x, 0.0))).x; }\n",
+    },
+    Helper {
         // By the exponent's bits: an implementation may assume that there is no NaN.
         name: "is_finite",
         calls: &[],

@@ -32,7 +32,7 @@ use std::fmt::{self, Display, Formatter};
 const ELEMS: [(&str, Elem); 3] = [("real", Elem::Real), ("int", Elem::Int), ("bool", Elem::Bool)];
 
 /// How each scalar function is written, here and in rewrite rules.
-pub(crate) const FUNS: [(&str, Fun); 42] = [
+pub(crate) const FUNS: [(&str, Fun); 45] = [
     ("neg", Fun::Neg),
     ("abs", Fun::Abs),
     ("sign", Fun::Sign),
@@ -56,6 +56,9 @@ pub(crate) const FUNS: [(&str, Fun); 42] = [
     ("is_finite", Fun::IsFinite),
     ("to_real", Fun::ToReal),
     ("to_int", Fun::ToInt),
+    ("to_f32", Fun::ToF32),
+    ("to_f16", Fun::ToF16),
+    ("to_bf16", Fun::ToBf16),
     ("add", Fun::Add),
     ("mul", Fun::Mul),
     ("sub", Fun::Sub),

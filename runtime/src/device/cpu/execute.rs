@@ -9,7 +9,7 @@ use super::profile::Clock;
 use super::repeat::{BoundRepeat, Given};
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
-use gannet_compiler::plan::{Access, BufferId, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
+use gannet_compiler::plan::{Access, BufferId, Condition, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
 use gannet_lang::program::{Axis, InputId, Output};
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,7 +75,7 @@ pub struct Bound {
     work: Vec<Work>,
     scratch: Memory,
     threads: usize,
-    clock: Option<Clock>,
+    pub(super) clock: Option<Clock>,
     /// Bytes of scratch memory that the binding holds.
     pub peak: usize,
 }
@@ -219,6 +219,11 @@ impl Bound {
         let context = Context::new(&self.pointers, &self.sizes, hypers, step, seed);
         let (pointers, double) = (&self.pointers, self.executable.plan.double);
         for (k, work) in self.work.iter_mut().enumerate() {
+            // SAFETY: an earlier kernel wrote the byte.
+            let holds = |c: &Condition| unsafe { *pointers[c.buffer.index()] != 0 } == c.holds;
+            if !self.executable.plan.only[k].iter().all(holds) {
+                continue;
+            }
             let start = self.clock.as_ref().map(|_| Instant::now());
             match work {
                 Work::Traversal { call, count, grain } => traverse(*call, &context, 0, *count, *grain),
@@ -234,19 +239,9 @@ impl Bound {
         Ok(())
     }
 
-    /// Measures every kernel from here on.
-    pub fn start_clock(&mut self) {
-        self.clock = Some(Clock::new(self.work.len()));
-        for work in &mut self.work {
-            if let Work::Repeat(l) = work {
-                l.step_mut().start_clock();
-            }
-        }
-    }
-
-    /// What was measured so far.
-    pub(super) fn clock(&self) -> Option<&Clock> {
-        self.clock.as_ref()
+    /// The steps of kernels that are loops.
+    pub(super) fn steps_mut(&mut self) -> impl Iterator<Item = &mut Bound> {
+        self.work.iter_mut().filter_map(|w| if let Work::Repeat(l) = w { Some(l.step_mut()) } else { None })
     }
 
     /// The step of a kernel that is a loop.

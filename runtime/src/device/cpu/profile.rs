@@ -52,9 +52,21 @@ impl Clock {
 }
 
 impl Bound {
+    /// Measures every kernel from here on.
+    pub fn start_clock(&mut self) {
+        self.clock = Some(Clock::new(self.plan().kernels.len()));
+        self.steps_mut().for_each(Bound::start_clock);
+    }
+
+    /// Goes on with the measurements of another binding of the same plan.
+    pub fn take_clock(&mut self, before: &mut Bound) {
+        self.clock = before.clock.take();
+        self.steps_mut().zip(before.steps_mut()).for_each(|(own, before)| own.take_clock(before));
+    }
+
     /// What each kernel took since the clock was started; nothing without one.
     pub fn times(&self) -> Vec<KernelTime> {
-        let Some(clock) = self.clock() else { return Vec::new() };
+        let Some(clock) = &self.clock else { return Vec::new() };
         let sizes: Vec<u64> = self.sizes().iter().map(|n| *n as u64).collect();
         let plan = self.plan();
         let time = |(k, kernel): (usize, &Kernel)| {

@@ -36,6 +36,7 @@ fn epilogue() -> Plan {
         epilogue: Some(Epilogue { scope, rows: nest, columns }),
     };
     b.plan.kernels.push(Kernel::Contraction(Box::new(kernel)));
+    b.plan.only.push(vec![]);
     b.plan
 }
 

@@ -36,7 +36,14 @@ impl Builder {
             assumed: vec![64; dims],
             ..Tables::default()
         };
-        let plan = Plan { tables: Arc::new(tables), double: false, buffers: vec![], kernels: vec![], outputs: vec![] };
+        let plan = Plan {
+            tables: Arc::new(tables),
+            double: false,
+            buffers: vec![],
+            kernels: vec![],
+            only: vec![],
+            outputs: vec![],
+        };
         Builder { plan, scope: Scope::default() }
     }
 
@@ -79,6 +86,7 @@ impl Builder {
         let (name, span) = ("kernel".to_string(), Span::default());
         let kernel = Traversal { name, span, scope: self.scope, outer, parallel: true };
         self.plan.kernels.push(Kernel::Traversal(kernel));
+        self.plan.only.push(vec![]);
         self.plan
     }
 }

@@ -115,6 +115,43 @@ fn extrema_of_nan_are_nan() {
     }
 }
 
+/// Of f32 numbers over all exponents, ties and bounds among them.
+#[test]
+fn numbers_of_narrow_types() {
+    let hard = |numbers: &mut Numbers, _: Kind, n: usize| {
+        let edges = [
+            0.0,
+            -0.0,
+            1.003_906_25,
+            1.011_718_75,
+            65503.9,
+            65519.996,
+            65520.0,
+            -65520.0,
+            3e-8,
+            2.98e-8,
+            8.9e-8,
+            6.1e-5,
+            -6.1e-5,
+            1e-40,
+            3.4e38,
+            -3.39e38,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+        ];
+        let exponents = numbers.below(n, 90);
+        let picks = numbers.below(n, 2 * edges.len() as u64);
+        let x = numbers.reals(n);
+        let any = |k: usize| f64::from((x[k] * 2.0_f64.powf(exponents[k] - 45.0)) as f32);
+        let edge = |k: usize| edges.get(picks[k] as usize).map(|e| f64::from(*e as f32));
+        (0..n).map(|k| edge(k).unwrap_or_else(|| any(k))).collect::<Vec<f64>>()
+    };
+    for fun in [Fun::ToF32, Fun::ToF16, Fun::ToBf16] {
+        check_pointwise(fun, &[Kind::Real], Kind::Real, hard);
+    }
+}
+
 #[test]
 fn functions_of_whole_numbers() {
     for fun in [Fun::Neg, Fun::Abs] {
