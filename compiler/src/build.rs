@@ -146,9 +146,8 @@ impl Build<'_> {
         let own: &Ty = &self.unit.term(wrt).ty;
         let mut names: Vec<(Axis, Axis)> = own.axes.iter().copied().zip(axes.iter().copied()).collect();
         names.sort();
-        let step = self.loop_axis();
-        names.retain(|(a, _)| Some(*a) != step);
-        let shared = crate::graph::sorted(shared.iter().copied().filter(|a| Some(*a) != step));
+        names.retain(|(a, _)| !self.steps_along(*a));
+        let shared = crate::graph::sorted(shared.iter().copied().filter(|a| !self.steps_along(*a)));
         let args: Args = Args::from_slice(&[self.at(of), self.at(wrt)]);
         self.graph.add(Op::Grad { axes: names.into_iter().collect(), shared }, args)
     }
@@ -159,7 +158,7 @@ impl Build<'_> {
             let own: &Ty = &self.unit.term(d.wrt).ty;
             let mut pairs: AxisNames = own.axes.iter().copied().zip(d.axes.iter().copied()).collect();
             pairs.sort();
-            pairs.retain(|n| Some(n.0) != self.loop_axis());
+            pairs.retain(|n| !self.steps_along(n.0));
             names.push(pairs);
         }
         let terms: Vec<TermId> =

@@ -144,41 +144,48 @@ impl<'u> Build<'u> {
         }
         assert!(depth > 0, "{id} is built before what uses it: {:?}", self.unit.term(id).op);
         let outer = self.fetch(depth - 1, id);
-        let (before, after) = self.around.split_at_mut(depth);
-        let around = &mut before[depth - 1];
-        let step = if here { &mut self.graph } else { &mut after[0].graph };
-        let node = around.builder.outer(&around.graph, step, outer);
-        let nodes = if here { &mut self.nodes } else { &mut after[0].nodes };
+        let node = self.into_step(depth, outer);
+        let nodes = if here { &mut self.nodes } else { &mut self.around[depth].nodes };
         nodes[id.index()] = Some(node);
         node
     }
 
-    /// The axis over the steps of the innermost loop around: a step has one place of it.
-    pub(super) fn loop_axis(&self) -> Option<Axis> {
-        self.around.last().map(|a| a.builder.axis)
+    /// Does a loop around step along that axis? What is built in it has one place of it.
+    pub(super) fn steps_along(&self, axis: Axis) -> bool {
+        self.around.iter().any(|a| a.builder.axis == axis)
     }
 
-    /// An affine place that names the loop's axis, as a whole number computed in the step.
+    /// An affine place that names the axis of a loop around, as a whole number computed in the step.
     pub(super) fn place_in_loop(&mut self, to: &p::At) -> Option<NodeId> {
-        let axis = self.loop_axis()?;
         let p::At::Affine { terms, offset } = to else { return None };
-        if !terms.iter().any(|t| t.1 == axis) {
+        if !terms.iter().any(|t| self.steps_along(t.1)) {
             return None;
         }
         let mut parts = vec![self.graph.int(*offset)];
         for (c, a) in terms {
-            let index = if *a == axis { self.step_number(axis) } else { self.graph.add(Op::Iota(*a), []) };
+            let index = if self.steps_along(*a) { self.step_number(*a) } else { self.graph.add(Op::Iota(*a), []) };
             let c = self.graph.int(*c);
             parts.push(self.graph.mul_all(&[c, index]));
         }
         Some(self.graph.add_all(&parts))
     }
 
-    /// The place of the step.
+    /// The place of the step of the loop along that axis.
     fn step_number(&mut self, axis: Axis) -> NodeId {
-        let around = self.around.last_mut().expect("a step is inside a loop");
-        let iota = around.graph.add(Op::Iota(axis), []);
-        around.builder.outer(&around.graph, &mut self.graph, iota)
+        let first = self.around.iter().position(|a| a.builder.axis == axis).expect("a loop around steps along it");
+        let mut node = self.around[first].graph.add(Op::Iota(axis), []);
+        for depth in first + 1..=self.around.len() {
+            node = self.into_step(depth, node);
+        }
+        node
+    }
+
+    /// What stands around so many loops, in the step of the last of them.
+    fn into_step(&mut self, depth: usize, outer: NodeId) -> NodeId {
+        let (before, after) = self.around.split_at_mut(depth);
+        let around = &mut before[depth - 1];
+        let step = after.first_mut().map_or(&mut self.graph, |a| &mut a.graph);
+        around.builder.outer(&around.graph, step, outer)
     }
 
     /// A result of a loop; the loop is built at the first one.
