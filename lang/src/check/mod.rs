@@ -13,6 +13,7 @@ mod data;
 mod definitions;
 mod domain;
 mod draw;
+mod each;
 mod edges;
 mod every;
 mod expr;

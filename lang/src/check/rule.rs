@@ -4,6 +4,7 @@
 //! (`decay(k) |> sgd()`) gives the weights that the next one starts from.
 
 use super::carry::Slot;
+use super::each::Each;
 use super::run::RuleState;
 use super::store::role_named;
 use super::value::{Leaf, Objective, Rule, Scope, Tensor, Tree, Value};
@@ -19,6 +20,14 @@ fn names_weights(scope: &Rc<Scope>) -> String {
     match scope.get("<weights>") {
         Some(Value::Text(name)) => name,
         _ => "w".to_string(),
+    }
+}
+
+/// First weights, as the scope has those of now: a tree, or inside `each` its one tensor.
+fn as_before(scope: &Rc<Scope>, mut tree: Tree) -> Value {
+    match scope.get(&names_weights(scope)) {
+        Some(Value::Tensor(_)) if tree.leaves.len() == 1 => Value::Tensor(tree.leaves.remove(0).value),
+        _ => Value::Tree(tree),
     }
 }
 
@@ -214,7 +223,8 @@ impl Elab<'_> {
                     |r: &&crate::ast::Ident| pattern.is_none() || !matches!(r.name.as_str(), "matrix" | "vector");
                 let roles = roles.iter().filter(shape).map(role_named).collect::<Check<Vec<Role>>>()?;
                 let names = pattern.as_ref().map(|_| names.as_slice());
-                self.each(&roles, names, body, otherwise.as_deref(), subject, result, *span, scope)
+                let each = Each { roles, names, body, otherwise: otherwise.as_deref(), span: *span };
+                self.each(&each, subject, (own, result), scope)
             }
             Stmt::Sample { name, dist, like, span } => {
                 let value = self.sample(&name.name, dist, like.as_ref(), *span, scope)?;
@@ -243,27 +253,17 @@ impl Elab<'_> {
     ) -> Check<()> {
         let name = &decl.name.name;
         let span = decl.name.span;
-        let value = self.first_of_state(decl, subject, scope)?;
-        let around = self.around_loop(subject);
         let history = decl.ty.as_ref().filter(|ty| ty.elem.name == "tree");
         if let Some(ty) = decl.ty.as_ref().filter(|_| history.is_none()) {
-            if super::types::is_narrow(&ty.elem.name) {
-                let message = format!("a rule's state keeps `real` or `int`, not `{}`", ty.elem.name);
-                let d = Diagnostic::error(Code::G0205, ty.elem.span, message);
-                return fail(d.hint(format!("round what it is given: `{name}' = {}(...)`", ty.elem.name)));
-            }
-            let (elem, axes) = self.closed_type(ty, scope)?;
-            let t = match &decl.init {
-                Some(Init::Draw(e)) => self.draw_first(e, &axes, &format!("{own} {name}"), scope)?,
-                _ => self.tensor(&value, span)?,
-            };
-            let t = self.spread_like_axes(&t, &Tensor { id: t.id, axes: axes.clone() }, span)?;
-            let (slot, now) = self.rule_slot(format!("{own}.{name}"), Ty { elem, axes }, t.id, &around, span)?;
+            let ty = self.state_type(ty, scope)?;
+            let (slot, now) = self.state_tensor(decl, ty, subject, format!("{own}.{name}"), scope)?;
             self.note_states(own, name, vec![(None, slot.clone())]);
             scope.set(name, Value::Tensor(now));
             states.push((name.clone(), vec![slot], true, span));
             return Ok(());
         }
+        let value = self.first_of_state(decl, subject, scope)?;
+        let around = self.around_loop(subject);
         let mut slots = Vec::new();
         let mut leaves = Vec::new();
         let firsts = if history.is_some() { None } else { Some(self.like_tree(subject, &value, span)?) };
@@ -290,6 +290,42 @@ impl Elab<'_> {
         Ok(())
     }
 
+    /// A state with a type of its own, and its value now.
+    pub fn state_tensor(
+        &mut self,
+        decl: &VarDecl,
+        ty: Ty,
+        subject: &Tree,
+        name: String,
+        scope: &Rc<Scope>,
+    ) -> Check<(Slot, Tensor)> {
+        let span = decl.name.span;
+        let value = self.first_of_state(decl, subject, scope)?;
+        let t = match &decl.init {
+            Some(Init::Draw(e)) => {
+                let (of, own) = name.rsplit_once('.').unwrap_or(("", &name));
+                self.draw_first(e, &ty.axes, &format!("{of} {own}"), scope)?
+            }
+            _ => self.tensor(&value, span)?,
+        };
+        let t = self.first_in(&t, ty.elem, &decl.name)?;
+        let like = Tensor { id: t.id, axes: ty.axes.clone() };
+        let t = self.spread_like_axes(&t, &like, span)?;
+        let around = self.around_loop(subject);
+        self.rule_slot(name, ty, t.id, &around, span)
+    }
+
+    /// The type that a state of a rule is declared with.
+    pub fn state_type(&mut self, ty: &TypeExpr, scope: &Rc<Scope>) -> Check<Ty> {
+        if super::types::is_narrow(&ty.elem.name) {
+            let message = format!("a rule's state keeps `real` or `int`, not `{}`", ty.elem.name);
+            let d = Diagnostic::error(Code::G0205, ty.elem.span, message);
+            return fail(d.hint(format!("round what it is given: `m' = {}(...)`", ty.elem.name)));
+        }
+        let (elem, axes) = self.closed_type(ty, scope)?;
+        Ok(Ty { elem, axes })
+    }
+
     /// The first value of a rule's state, at the first weights.
     fn first_of_state(&mut self, decl: &VarDecl, subject: &Tree, scope: &Rc<Scope>) -> Check<Value> {
         let start = Scope::inside(scope);
@@ -299,7 +335,7 @@ impl Elab<'_> {
         };
         if self.in_a_loop() {
             let tree = self.first_in_loop(subject);
-            start.set(names_weights(scope), Value::Tree(tree));
+            start.set(names_weights(scope), as_before(scope, tree));
             return first(self);
         }
         let mode = Mode { first: true, instead: BTreeMap::new(), ..self.mode.clone() };
@@ -307,14 +343,14 @@ impl Elab<'_> {
             let params: Vec<_> = subject.leaves.iter().filter_map(|l| l.param).collect();
             if params.len() == subject.leaves.len() {
                 let tree = elab.tree_of(&params, "", decl.name.span);
-                start.set(names_weights(scope), Value::Tree(tree));
+                start.set(names_weights(scope), as_before(scope, tree));
             }
             first(elab)
         })
     }
 
     /// Notes states that a run's fields may name; those that a loop carries end with it.
-    fn note_states(&mut self, own: &str, name: &str, slots: Vec<(Option<Leaf>, Slot)>) {
+    pub fn note_states(&mut self, own: &str, name: &str, slots: Vec<(Option<Leaf>, Slot)>) {
         let held = |(leaf, slot)| match slot {
             Slot::State(id) => Some((leaf, id)),
             Slot::Carried(_) => None,
@@ -340,98 +376,6 @@ impl Elab<'_> {
         }
         axes.extend(leaf.iter().copied());
         Ok(axes)
-    }
-
-    /// `each weight { ... }`: the body with every tree taken leaf by leaf.
-    #[allow(clippy::too_many_arguments)]
-    fn each(
-        &mut self,
-        roles: &[Role],
-        names: Option<&[String]>,
-        body: &[Stmt],
-        otherwise: Option<&[Stmt]>,
-        subject: &Tree,
-        result: &str,
-        span: Span,
-        scope: &Rc<Scope>,
-    ) -> Check<()> {
-        let trees: Vec<(String, Tree)> = scope
-            .all()
-            .into_iter()
-            .filter_map(|n| match scope.get(&n) {
-                Some(Value::Tree(t)) if t.leaves.len() == subject.leaves.len() => Some((n, t)),
-                _ => None,
-            })
-            .collect();
-        let mut next: BTreeMap<String, Vec<Option<Value>>> = BTreeMap::new();
-        for (k, leaf) in subject.leaves.iter().enumerate() {
-            let fits = (roles.is_empty() || roles.contains(&leaf.role))
-                && names.is_none_or(|n| n.len() == leaf.value.axes.len());
-            let Some(stmts) = (if fits { Some(body) } else { otherwise }) else { continue };
-            let inner = Scope::inside(scope);
-            for (name, tree) in &trees {
-                inner.set(name.as_str(), Value::Tensor(tree.leaves[k].value.clone()));
-            }
-            if fits {
-                for (name, axis) in names.into_iter().flatten().zip(&leaf.value.axes) {
-                    inner.set(name.as_str(), Value::Dim(axis.dim));
-                }
-            }
-            for stmt in stmts {
-                let Stmt::Let(l) = stmt else {
-                    if let Stmt::State(decls) = stmt {
-                        return fail(
-                            Diagnostic::error(
-                                Code::G0406,
-                                decls[0].name.span,
-                                "a rule's states are declared before `each`",
-                            )
-                            .hint("a state without a type has one tensor for each parameter"),
-                        );
-                    }
-                    self.stmt(stmt, &inner)?;
-                    continue;
-                };
-                let value = self.let_value(l, &inner)?;
-                match l.targets.as_slice() {
-                    [t] if t.primed => {
-                        let name = t.name.name.clone();
-                        if name != result && !trees.iter().any(|x| x.0 == name) {
-                            return fail(Diagnostic::error(
-                                Code::G0107,
-                                t.name.span,
-                                format!("`{name}` is no state of this rule"),
-                            ));
-                        }
-                        inner.set(format!("{name}'"), value.clone());
-                        next.entry(name).or_insert_with(|| vec![None; subject.leaves.len()])[k] = Some(value);
-                    }
-                    targets => self.bind(targets, value, l.span, &inner)?,
-                }
-            }
-        }
-        if !next.contains_key(result) && scope.get(&format!("{result}'")).is_none() {
-            next.insert(result.to_string(), vec![None; subject.leaves.len()]);
-        }
-        for (name, values) in next {
-            let now = match scope.get(&format!("{name}'")).or_else(|| scope.get(&name)) {
-                Some(v) => self.like_tree(subject, &v, span)?,
-                None => unreachable!("checked when it was assigned"),
-            };
-            let mut leaves = Vec::new();
-            for (leaf, value) in now.leaves.into_iter().zip(values) {
-                let value = match value {
-                    Some(v) => {
-                        let t = self.tensor(&v, span)?;
-                        self.spread_like(&t, &leaf.value, span)?
-                    }
-                    None => leaf.value.clone(),
-                };
-                leaves.push(Leaf { value, param: None, ..leaf });
-            }
-            scope.set(format!("{name}'"), Value::Tree(Tree { leaves }));
-        }
-        Ok(())
     }
 
     fn advance_states(&mut self, states: &RuleStates, scope: &Rc<Scope>) -> Check<()> {

@@ -98,6 +98,14 @@ impl Elab<'_> {
             self.stmt(&stmt, &scope)?;
             names.extend(defined.into_iter().map(|n| (n, span)));
         }
+        if let (None, Some(other)) = (&decl.source, self.data) {
+            let other = &self.items.data[other].name;
+            let message = format!("the data `{}` are made of the data `{}`", decl.name.name, other.name);
+            let d = Diagnostic::error(Code::G0301, decl.name.span, message).label(other.span, "declared here");
+            return fail(d.hint(
+                "read the file in this block too, `data b from \"a.csv\" { ... }`, or compute it where it is used",
+            ));
+        }
         self.fields_of(decl, &names, rows, &scope)
     }
 

@@ -13,7 +13,10 @@ pub(super) fn lint(unit: &Unit, found: &mut Vec<Diagnostic>) {
     let gradients = gradients(unit, &all);
     for (k, param) in unit.params.iter().enumerate() {
         let id = ParamId::new(k);
+        let of_run = unit.runs.iter().any(|run| run.params.iter().any(|p| p.0 == id));
         match next.get(&id) {
+            // What a run trained is meant to stay.
+            None if of_run => {}
             None => found.push(untrained(param)),
             Some(_) if gradients.get(&id) == Some(&false) => found.push(unreached(param)),
             Some(t) if param.role != Role::Weight && decays(unit, *t, id) => found.push(decayed(unit, param)),
