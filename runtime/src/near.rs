@@ -1,10 +1,11 @@
 //! Batches of nodes with what they see: the parts of a graph that steps run on.
 //! Law: nodes and edges of a part stand in the order of the whole graph, so sums run in its order.
 
-use crate::data::{Dataset, Values};
+use crate::data::{Dataset, Values, eval_of};
 use crate::device::cpu::execute::Bound;
 use crate::device::cpu::memory::Memory;
-use crate::session::{Session, gather, gather_entries};
+use crate::session::{Session, gather, gather_entries, stored};
+use gannet_compiler::plan::Kind;
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{DimId, Elem, FieldExpr, InputId, Near, Part};
 use std::sync::Arc;
@@ -13,9 +14,6 @@ use std::sync::Arc;
 pub struct Finder {
     near: Near,
     data: Arc<Dataset>,
-    /// The edges along which seeds see, grouped by target: those of target v are `order[first[v]..first[v + 1]]`.
-    first: Vec<u32>,
-    order: Vec<u32>,
     /// Of each node its place in the part, or `OUT`.
     place: Vec<i32>,
 }
@@ -31,20 +29,9 @@ pub struct Neighbourhood {
 }
 
 impl Finder {
-    /// Groups the edges of a graph with so many nodes.
+    /// In a graph with so many nodes.
     pub fn new(near: &Near, data: Arc<Dataset>, nodes: u64) -> Finder {
-        let n = nodes as usize;
-        let targets = ends(&data, near.sets[near.along].dst).expect("targets are nodes");
-        let mut first = vec![0; n + 1];
-        targets.iter().for_each(|v| first[*v as usize + 1] += 1);
-        (0..n).for_each(|v| first[v + 1] += first[v]);
-        let (mut next, mut order) = (first.clone(), vec![0; targets.len()]);
-        for (e, v) in targets.iter().enumerate() {
-            order[next[*v as usize] as usize] = e as u32;
-            next[*v as usize] += 1;
-        }
-        let near = near.clone();
-        Finder { near, data, first, order, place: vec![OUT; n] }
+        Finder { near: near.clone(), data, place: vec![OUT; nodes as usize] }
     }
 
     /// The nodes that may be seeds.
@@ -52,7 +39,11 @@ impl Finder {
     /// # Errors
     /// None may.
     pub fn seeds(&self) -> Result<Vec<u32>, Diagnostic> {
-        let holds = |v: &u32| self.near.only.as_ref().is_none_or(|c| value(c, *v as usize, &self.data) != 0.0);
+        let entry = |leaf: &FieldExpr, v: u32| match leaf {
+            FieldExpr::Field(f) => self.data.columns[*f].values.get(v as usize),
+            _ => unreachable!("a condition is made of fields and numbers"),
+        };
+        let holds = |v: &u32| self.near.only.as_ref().is_none_or(|c| eval_of(c, &|leaf| entry(leaf, *v)) != 0.0);
         let seeds: Vec<u32> = (0..self.place.len() as u32).filter(holds).collect();
         if seeds.is_empty() {
             let message = "no node may be a seed: the condition of the batch holds nowhere";
@@ -64,6 +55,8 @@ impl Finder {
     /// What these seeds see.
     pub fn find(&mut self, seeds: &[u32]) -> Neighbourhood {
         let sources = ends(&self.data, self.near.sets[self.near.along].src).expect("sources are nodes");
+        let arrivals = self.near.arrivals.map(|f| ends(&self.data, Some(f)).expect("a field"));
+        let [order, first, count] = arrivals;
         let mut nodes: Vec<u32> = Vec::new();
         let visit = |v: u32, nodes: &mut Vec<u32>, place: &mut Vec<i32>| {
             if place[v as usize] == OUT {
@@ -77,8 +70,8 @@ impl Finder {
             let reached = nodes.len();
             for k in done..reached {
                 let v = nodes[k] as usize;
-                for e in &self.order[self.first[v] as usize..self.first[v + 1] as usize] {
-                    along.push(*e);
+                for e in &order[first[v] as usize..][..count[v] as usize] {
+                    along.push(*e as u32);
                     visit(sources[*e as usize] as u32, &mut nodes, &mut self.place);
                 }
             }
@@ -138,7 +131,7 @@ impl Finder {
     fn input(&self, session: &Session, id: InputId, part: &Neighbourhood) -> Option<Memory> {
         let input = &session.unit.inputs[id.index()];
         if input.part == Part::Seeds {
-            return Some(whole_numbers(&part.seeds));
+            return Some(indices(part.seeds.iter().copied()));
         }
         let rows = self.rows(input.ty.axes.first()?.dim, part)?;
         if let Part::Near(state) = input.part {
@@ -152,8 +145,7 @@ impl Finder {
         if let (Elem::Index(dim), Values::I32(values)) = (input.ty.elem, &column.values)
             && dim == self.near.node
         {
-            let places: Vec<i32> = rows.iter().map(|r| self.place[values[*r as usize] as usize]).collect();
-            return Some(whole_numbers(&places));
+            return Some(indices(rows.iter().map(|r| self.place[values[*r as usize] as usize])));
         }
         let width = column.values.len() / self.count(input.ty.axes[0].dim).max(1);
         let mut memory = Memory::zeroed(rows.len() * width * column.values.entry_bytes());
@@ -185,22 +177,7 @@ fn ends(data: &Dataset, field: Option<usize>) -> Option<&[i32]> {
     }
 }
 
-/// The condition on seeds for one node.
-fn value(e: &FieldExpr, node: usize, data: &Dataset) -> f64 {
-    match e {
-        FieldExpr::Field(f) => data.columns[*f].values.get(node),
-        FieldExpr::Map(fun, args) => {
-            let values: Vec<f64> = args.iter().map(|a| value(a, node, data)).collect();
-            gannet_compiler::scalar::eval(*fun, &values)
-        }
-        other => crate::data::eval(other, 0.0),
-    }
-}
-
-fn whole_numbers(values: &[i32]) -> Memory {
-    let mut memory = Memory::zeroed(values.len() * 4);
-    for (x, to) in values.iter().zip(memory.bytes_mut().chunks_exact_mut(4)) {
-        to.copy_from_slice(&x.to_ne_bytes());
-    }
-    memory
+/// Indices as a device stores them.
+fn indices(places: impl Iterator<Item = i32>) -> Memory {
+    stored(&places.map(f64::from).collect::<Vec<f64>>(), Kind::Int, false)
 }

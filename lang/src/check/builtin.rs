@@ -37,6 +37,12 @@ pub const SCALAR: &[(&str, Fun, usize)] = &[
     ("pow", Fun::Pow, 2),
 ];
 
+/// The rounding to a narrow type of reals.
+pub fn rounding(elem: &str) -> Option<Fun> {
+    let narrow = |f: &Fun| matches!(f, Fun::ToF32 | Fun::ToF16 | Fun::ToBf16);
+    SCALAR.iter().find(|s| s.0 == elem).map(|s| s.1).filter(narrow)
+}
+
 /// Reductions.
 pub const REDUCTIONS: &[(&str, Red)] = &[
     ("sum", Red::Sum),

@@ -1,6 +1,6 @@
 //! Data blocks: fields, where they come from, splits.
 
-use super::builtin::SCALAR;
+use super::builtin::{SCALAR, rounding};
 use super::items::Items;
 use super::{Check, fail};
 use crate::ast::{BinaryOp, DataDecl, DataStmt, Expr, ExprKind, TypeAxis, TypeExpr, UnaryOp};
@@ -209,7 +209,8 @@ impl Items {
             });
         }
         let elem = match ty.elem.name.as_str() {
-            "real" | "f32" | "f16" | "bf16" | "f64" => Elem::Real,
+            "real" | "f64" => Elem::Real,
+            narrow if rounding(narrow).is_some() => Elem::Real,
             "int" | "i32" => Elem::Int,
             "bool" => Elem::Bool,
             name => match self.dim_named(name) {
@@ -388,13 +389,10 @@ impl Items {
 
 /// The nearest numbers of a narrow type.
 fn narrowed(elem: &str, value: FieldExpr) -> FieldExpr {
-    let fun = match elem {
-        "f32" => Fun::ToF32,
-        "f16" => Fun::ToF16,
-        "bf16" => Fun::ToBf16,
-        _ => return value,
-    };
-    FieldExpr::Map(fun, vec![value])
+    match rounding(elem) {
+        Some(fun) => FieldExpr::Map(fun, vec![value]),
+        None => value,
+    }
 }
 
 /// Does the expression read a file, or else only other fields?

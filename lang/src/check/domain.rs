@@ -159,14 +159,14 @@ impl Elab<'_> {
     }
 
     /// A next value of a state, in its type.
-    pub fn kept_state(&mut self, id: StateId, next: &Tensor, span: Span) -> Tensor {
+    pub fn kept_state(&mut self, id: StateId, next: &Tensor, span: Span) -> Check<Tensor> {
         let elem = self.narrow_states.get(&id).cloned().unwrap_or_default();
         self.narrowed(&elem, next, span)
     }
 
     fn projected(&mut self, domain: &Domain, next: &Tensor) -> Check<Tensor> {
         match domain {
-            Domain::Narrow(elem, span) => Ok(self.narrowed(elem, next, *span)),
+            Domain::Narrow(elem, span) => self.narrowed(elem, next, *span),
             Domain::Box(low, high, span) => {
                 let mut v = Value::Tensor(next.clone());
                 for (fun, bound) in [(Fun::Max, low), (Fun::Min, high)] {

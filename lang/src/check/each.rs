@@ -53,32 +53,14 @@ impl Elab<'_> {
             let fits = (each.roles.is_empty() || each.roles.contains(&leaf.role))
                 && each.names.is_none_or(|n| n.len() == leaf.value.axes.len());
             let Some(stmts) = (if fits { Some(each.body) } else { each.otherwise }) else { continue };
-            let inner = Scope::inside(scope);
-            for (name, tree) in &trees {
-                inner.set(name.as_str(), Value::Tensor(tree.leaves[k].value.clone()));
-            }
-            for (name, axis) in each.names.into_iter().flatten().zip(&leaf.value.axes).filter(|_| fits) {
-                inner.set(name.as_str(), Value::Dim(axis.dim));
-            }
+            let inner = tensor_scope(each.names.filter(|_| fits), &trees, (k, leaf), scope);
             let mut given = Given { result, trees: &trees, states: Vec::new() };
-            for stmt in stmts {
-                match stmt {
-                    Stmt::State(decls) => {
-                        for d in decls {
-                            let slot = self.state_of_tensor(d, leaf, own, &inner)?;
-                            given.states.push((d.name.clone(), slot));
-                        }
-                    }
-                    Stmt::Let(l) => {
-                        if let Some((name, value)) = self.each_line(l, &given, &inner)? {
-                            next.entry(name).or_insert_with(|| vec![None; subject.leaves.len()])[k] = Some(value);
-                        }
-                    }
-                    other => self.stmt(other, &inner)?,
-                }
+            for (name, value) in self.each_body(stmts, leaf, own, &mut given, &inner)? {
+                next.entry(name).or_insert_with(|| vec![None; subject.leaves.len()])[k] = Some(value);
             }
             for (name, slot) in given.states {
-                self.advance_own(&name, &slot, &inner)?;
+                let v = self.next_of_state(&name.name, name.span, &inner)?;
+                self.advance_tensor(&slot, &v, name.span)?;
                 let of_leaf = (Some(leaf.clone()), slot);
                 match declared.iter_mut().find(|d| d.0 == name.name) {
                     Some((_, slots)) => slots.push(of_leaf),
@@ -91,6 +73,31 @@ impl Elab<'_> {
             next.insert(result.to_string(), vec![None; subject.leaves.len()]);
         }
         self.put_together(next, subject, each.span, scope)
+    }
+
+    /// The body for one tensor: what it gives trees of the rule as their next values, by name.
+    fn each_body(
+        &mut self,
+        stmts: &[Stmt],
+        leaf: &Leaf,
+        own: &str,
+        given: &mut Given,
+        inner: &Rc<Scope>,
+    ) -> Check<Vec<(String, Value)>> {
+        let mut next = Vec::new();
+        for stmt in stmts {
+            match stmt {
+                Stmt::State(decls) => {
+                    for d in decls {
+                        let slot = self.state_of_tensor(d, leaf, own, inner)?;
+                        given.states.push((d.name.clone(), slot));
+                    }
+                }
+                Stmt::Let(l) => next.extend(self.each_line(l, given, inner)?),
+                other => self.stmt(other, inner)?,
+            }
+        }
+        Ok(next)
     }
 
     /// An equation of the body; the name and the value if it gives a tree of the rule its next value.
@@ -127,19 +134,6 @@ impl Elab<'_> {
         Ok(slot)
     }
 
-    fn advance_own(&mut self, name: &Ident, slot: &Slot, inner: &Rc<Scope>) -> Check<()> {
-        let Some(v) = inner.get(&format!("{}'", name.name)) else {
-            let message = format!("the state `{}` has no next value", name.name);
-            let d = Diagnostic::error(Code::G0403, name.span, message);
-            return fail(d.hint(format!("add an equation: `{}' = ...`", name.name)));
-        };
-        let t = self.tensor(&v, name.span)?;
-        let now = self.slot_value(slot, name.span);
-        let t = self.spread_like_axes(&t, &now, name.span)?;
-        self.advance_slot(slot, t.id);
-        Ok(())
-    }
-
     /// Next values as trees; a tensor to which nothing was given keeps what it has.
     fn put_together(&mut self, next: Next, subject: &Tree, span: Span, scope: &Rc<Scope>) -> Check<()> {
         for (name, values) in next {
@@ -162,4 +156,21 @@ impl Elab<'_> {
         }
         Ok(())
     }
+}
+
+/// What the body sees for the tensor of that number: of each tree that tensor, and the dims by the names given them.
+fn tensor_scope(
+    names: Option<&[String]>,
+    trees: &[(String, Tree)],
+    (k, leaf): (usize, &Leaf),
+    scope: &Rc<Scope>,
+) -> Rc<Scope> {
+    let inner = Scope::inside(scope);
+    for (name, tree) in trees {
+        inner.set(name.as_str(), Value::Tensor(tree.leaves[k].value.clone()));
+    }
+    for (name, axis) in names.into_iter().flatten().zip(&leaf.value.axes) {
+        inner.set(name.as_str(), Value::Dim(axis.dim));
+    }
+    inner
 }

@@ -266,7 +266,7 @@ impl Items {
                             .hint("name it first: `edges all = a + b`, then `edges some = all where w > 0`"),
                     );
                 };
-                let condition = self.edge_condition(c, sets[k].dim, fields)?;
+                let condition = self.field_condition(c, sets[k].dim, fields)?;
                 Ok(EdgeExpr::Where(Box::new(value), condition))
             }
         }
@@ -352,7 +352,7 @@ impl Items {
     }
 
     /// The condition of `where`: fields over a dim (the edges, say, `fact.type` among them), numbers and scalar functions.
-    pub fn edge_condition(&self, e: &Expr, dim: DimId, fields: &[Field]) -> Check<FieldExpr> {
+    pub fn field_condition(&self, e: &Expr, dim: DimId, fields: &[Field]) -> Check<FieldExpr> {
         let over = &self.dims[dim.index()].name;
         let lookup = |name: &str, span: Span| -> Check<FieldExpr> {
             match fields.iter().position(|f| f.name == name) {

@@ -100,7 +100,7 @@ impl Elab<'_> {
                 // What another line gives as the next value holds at other steps.
                 let before = self.next_states.get(&id).copied().unwrap_or(now.id);
                 let before = Tensor { id: before, axes: now.axes.clone() };
-                let next = self.kept_state(id, &next, span);
+                let next = self.kept_state(id, &next, span)?;
                 let t = self.at_turn(Some(turn), &next, &before, span)?;
                 self.next_states.insert(id, t.id);
             }

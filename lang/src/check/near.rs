@@ -39,10 +39,14 @@ impl Elab<'_> {
             return fail(d.hint("a net of two graph layers sees 2 hops far"));
         }
         let fields = &self.items.fields[data];
-        let only = decl.condition.as_ref().map(|c| self.items.edge_condition(c, set.src, fields)).transpose()?;
+        let only = decl.condition.as_ref().map(|c| self.items.field_condition(c, set.src, fields)).transpose()?;
         let sets: Vec<NearSet> = self.items.filled_by(data).filter_map(|e| near_set(e, set.src, fields)).collect();
         let along = sets.iter().position(|s| s.dim == set.dim).expect("both its ends are nodes");
-        Ok(Near { node: set.src, sets, along, hops, only })
+        let arrivals = Arrivals::ALL.map(|what| {
+            let name = what.field(&set.name);
+            fields.iter().position(|f| f.name == name).expect("every set that data fill has them")
+        });
+        Ok(Near { node: set.src, sets, along, arrivals, hops, only })
     }
 
     /// The loss of the seeds, where the step has neighbourhoods.

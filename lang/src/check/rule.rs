@@ -378,19 +378,32 @@ impl Elab<'_> {
         Ok(axes)
     }
 
+    /// What a rule gives a state as its next value.
+    pub fn next_of_state(&self, name: &str, span: Span, scope: &Rc<Scope>) -> Check<Value> {
+        let next = scope.get(&format!("{name}'"));
+        next.map_or_else(
+            || {
+                let d = Diagnostic::error(Code::G0403, span, format!("the state `{name}` has no next value"));
+                fail(d.hint(format!("add an equation: `{name}' = ...`")))
+            },
+            Ok,
+        )
+    }
+
+    /// The next value of a state that is one tensor.
+    pub fn advance_tensor(&mut self, slot: &Slot, next: &Value, span: Span) -> Check<()> {
+        let t = self.tensor(next, span)?;
+        let now = self.slot_value(slot, span);
+        let t = self.spread_like_axes(&t, &now, span)?;
+        self.advance_slot(slot, t.id);
+        Ok(())
+    }
+
     fn advance_states(&mut self, states: &RuleStates, scope: &Rc<Scope>) -> Check<()> {
         for (name, ids, single, span) in states {
-            let Some(v) = scope.get(&format!("{name}'")) else {
-                return fail(
-                    Diagnostic::error(Code::G0403, *span, format!("the state `{name}` has no next value"))
-                        .hint(format!("add an equation: `{name}' = ...`")),
-                );
-            };
+            let v = self.next_of_state(name, *span, scope)?;
             if *single {
-                let t = self.tensor(&v, *span)?;
-                let now = self.slot_value(&ids[0], *span);
-                let t = self.spread_like_axes(&t, &now, *span)?;
-                self.advance_slot(&ids[0], t.id);
+                self.advance_tensor(&ids[0], &v, *span)?;
                 continue;
             }
             let mut like = Tree { leaves: Vec::new() };

@@ -224,7 +224,7 @@ impl Elab<'_> {
             }
             let t = elab.first_in(&t, elem, &decl.name)?;
             let t = match &decl.ty {
-                Some(ty) => elab.narrowed(&ty.elem.name, &t, span),
+                Some(ty) => elab.narrowed(&ty.elem.name, &t, span)?,
                 None => t,
             };
             let first = elab.first_of(t.id);
@@ -450,7 +450,7 @@ impl Elab<'_> {
         names.extend(own.axes.iter().copied().zip(back.iter().copied()));
         let all = Tensor { id: own.id, axes: names.iter().map(|n| n.0).collect() };
         let next = self.rename(&all, &names, span);
-        let mut next = self.kept_state(id, &next, span);
+        let mut next = self.kept_state(id, &next, span)?;
         if let Some(here) = here {
             let state = self.state_value(id, span);
             let before = self.next_states.get(&id).copied().unwrap_or(state.id);

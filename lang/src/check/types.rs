@@ -1,5 +1,6 @@
 //! Written types: held against values, binding the names of dims on the way.
 
+use super::builtin::rounding;
 use super::value::{Scope, Tensor, Value};
 use super::{Check, Elab, fail};
 use crate::ast::{Expr, ExprKind, Ident, TypeAxis, TypeExpr};
@@ -137,12 +138,12 @@ impl Elab<'_> {
         match ty.elem.name.as_str() {
             "f64" if !self.unit.double => fail(whole_precision(ty)),
             "real" | "f64" => Ok(if elem == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) }),
-            narrow @ ("f32" | "f16" | "bf16") => {
+            narrow if rounding(narrow).is_some() => {
                 let t = if elem == Elem::Real { t } else { self.map1(Fun::ToReal, &t, span) };
-                Ok(self.narrowed(narrow, &t, span))
+                self.narrowed(narrow, &t, span)
             }
             "i8" | "u8" if matches!(elem, Elem::Int | Elem::Index(_) | Elem::Bool) => {
-                Ok(self.narrowed(&ty.elem.name, &t, span))
+                self.narrowed(&ty.elem.name, &t, span)
             }
             "i8" | "u8" => {
                 fail(self.unmet(&t, ty, name, span).hint("`int(x)` drops the fraction, `int(round(x))` rounds"))
@@ -195,24 +196,16 @@ impl Elab<'_> {
     }
 
     /// The nearest numbers of a narrow type; other types leave values as they are.
-    pub fn narrowed(&mut self, elem: &str, t: &Tensor, span: Span) -> Tensor {
-        let fun = match elem {
-            "f32" => Fun::ToF32,
-            "f16" => Fun::ToF16,
-            "bf16" => Fun::ToBf16,
-            "i8" => return self.within_bounds(-128.0, 127.0, t, span),
-            "u8" => return self.within_bounds(0.0, 255.0, t, span),
-            _ => return t.clone(),
-        };
-        self.map1(fun, t, span)
-    }
-
-    /// Whole numbers, those beyond the bounds at the bounds.
-    fn within_bounds(&mut self, low: f64, high: f64, t: &Tensor, span: Span) -> Tensor {
-        let t = if self.elem(t) == Elem::Int { t.clone() } else { self.map1(Fun::ToInt, t, span) };
-        let (low, high) = (self.constant(low, Elem::Int, span), self.constant(high, Elem::Int, span));
-        let t = self.map_aligned(Fun::Max, &[t.clone(), low], t.axes, span);
-        self.map_aligned(Fun::Min, &[t.clone(), high], t.axes, span)
+    pub fn narrowed(&mut self, elem: &str, t: &Tensor, span: Span) -> Check<Tensor> {
+        if let Some(fun) = rounding(elem) {
+            return Ok(self.map1(fun, t, span));
+        }
+        if !is_narrow(elem) {
+            return Ok(t.clone());
+        }
+        let decl = self.library_fn(elem, span)?;
+        let v = self.run_fn(&decl, vec![("x".to_string(), Value::Tensor(t.clone()), span)], span)?;
+        self.tensor(&v, span)
     }
 
     /// A written type with all its dims known: element type and canonical axes.
@@ -235,7 +228,8 @@ impl Elab<'_> {
         }
         let elem = match ty.elem.name.as_str() {
             "f64" if !self.unit.double => return fail(whole_precision(ty)),
-            "real" | "f64" | "f32" | "f16" | "bf16" => Elem::Real,
+            "real" | "f64" => Elem::Real,
+            narrow if rounding(narrow).is_some() => Elem::Real,
             "bool" => Elem::Bool,
             "int" | "i32" | "i8" | "u8" => Elem::Int,
             "u32" => return fail(no_u32(ty)),
@@ -278,7 +272,7 @@ impl Elab<'_> {
 
 /// Types whose values are numbers of another one, rounded.
 pub fn is_narrow(elem: &str) -> bool {
-    matches!(elem, "f32" | "f16" | "bf16" | "i8" | "u8")
+    rounding(elem).is_some() || matches!(elem, "i8" | "u8")
 }
 
 fn whole_precision(ty: &TypeExpr) -> Diagnostic {

@@ -25,6 +25,8 @@ pub struct Near {
     pub sets: Vec<NearSet>,
     /// The set along which the seeds see, by position in `sets`.
     pub along: usize,
+    /// The fields that group this set by its targets, in the order of [`super::Arrivals::ALL`].
+    pub arrivals: [usize; 3],
     /// How far: edges that arrive at a node which is so many hops from a seed are left out.
     pub hops: u64,
     /// Which nodes are seeds; all, if it is not said.

@@ -1,7 +1,7 @@
 //! Sets of edges: read from files, or made from other sets.
 //! Law: every end is an index of its dim; a set made from others keeps their order.
 
-use super::field::eval;
+use super::field::{eval, eval_of};
 use super::source::{Fault, Folder};
 use super::whole::{Raw, raw};
 use super::{Dataset, Sizes, Values, field};
@@ -210,18 +210,14 @@ impl Maker<'_> {
 
     /// The condition of `where` for one edge.
     fn value(&self, e: &FieldExpr, k: usize, lists: &[List]) -> f64 {
-        match e {
-            FieldExpr::Field(f) => match (&self.data.fields[*f].value, &self.raws[*f]) {
+        eval_of(e, &|leaf| {
+            let FieldExpr::Field(f) = leaf else { unreachable!("a condition is made of fields and numbers") };
+            match (&self.data.fields[*f].value, &self.raws[*f]) {
                 (FieldExpr::End(set, end), _) => f64::from(lists[*set].end(*end)[k]),
                 (value, Some(raw)) => eval(value, raw.values[k]),
                 (_, None) => unreachable!("a field is read or an end of edges"),
-            },
-            FieldExpr::Map(fun, args) => {
-                let values: Vec<f64> = args.iter().map(|a| self.value(a, k, lists)).collect();
-                gannet_compiler::scalar::eval(*fun, &values)
             }
-            other => eval(other, 0.0),
-        }
+        })
     }
 
     /// Source, target and type from a column each.

@@ -300,16 +300,21 @@ pub fn leaves(e: &FieldExpr) -> usize {
 
 /// The expression's value where what it reads is `raw`.
 pub fn eval(e: &FieldExpr, raw: f64) -> f64 {
+    eval_of(e, &|_| raw)
+}
+
+/// The expression's value, given that of each leaf which is no number.
+pub fn eval_of(e: &FieldExpr, leaf: &dyn Fn(&FieldExpr) -> f64) -> f64 {
     match e {
         FieldExpr::Number(n) => *n,
         FieldExpr::Map(fun, args) => {
             // No scalar function of a field takes more than three arguments.
             let mut values = [0.0; 3];
             for (v, a) in values.iter_mut().zip(args) {
-                *v = eval(a, raw);
+                *v = eval_of(a, leaf);
             }
             scalar::eval(*fun, &values[..args.len()])
         }
-        _ => raw,
+        other => leaf(other),
     }
 }

@@ -13,7 +13,7 @@ mod table;
 mod whole;
 
 pub use field::Values;
-pub(crate) use field::eval;
+pub(crate) use field::eval_of;
 
 use crate::session::Options;
 use gannet_lang::diag::{Code, Diagnostic};
