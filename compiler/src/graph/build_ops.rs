@@ -2,6 +2,7 @@
 //! folds constants and drops neutral operands.
 //! Law: what it returns equals, entry by entry, what was asked for.
 
+use super::sign::{SIGN_DEPTH, nonnegative};
 use super::{Args, At, Axes, Graph, NodeId, Num, Op, Red, Subst, sorted};
 use gannet_lang::program::{Axis, DimId, Elem, Fun};
 
@@ -112,11 +113,20 @@ impl Graph {
         match self.as_num(y) {
             Some(0.0) => self.num(1.0),
             Some(1.0) => x,
-            Some(2.0) => self.mul_all(&[x, x]),
+            Some(2.0) => self.squared(x),
             Some(3.0) => self.mul_all(&[x, x, x]),
             Some(0.5) => self.fold(Fun::Sqrt, &[x]),
             Some(-1.0) => self.recip(x),
             _ => self.fold(Fun::Pow, &[x, y]),
+        }
+    }
+
+    /// `x x`; of the root of what is never negative, that: `norm(x)^2` has a derivative at 0, where `norm(x)` has none.
+    fn squared(&mut self, x: NodeId) -> NodeId {
+        let node = self.node(x);
+        match node.op {
+            Op::Map(Fun::Sqrt) if nonnegative(self, node.args[0], SIGN_DEPTH) => node.args[0],
+            _ => self.mul_all(&[x, x]),
         }
     }
 

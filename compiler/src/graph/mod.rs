@@ -6,6 +6,7 @@ mod build_ops;
 mod extrema;
 mod op;
 pub mod random;
+pub(crate) mod sign;
 mod text;
 mod typing;
 mod verify;
