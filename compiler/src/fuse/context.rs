@@ -26,6 +26,16 @@ pub(super) struct Split {
     pub size: i64,
 }
 
+/// How a factor of a contraction lies in memory.
+pub(super) struct Reach {
+    /// The stored node that it is read from.
+    pub base: NodeId,
+    /// The stride of each of the factor's axes.
+    pub strides: BTreeMap<Axis, Extent>,
+    /// Where its first entry lies: coefficient, stride.
+    pub offset: Vec<(i64, Extent)>,
+}
+
 /// The common knowledge.
 pub(super) struct Context<'g> {
     pub graph: &'g Graph,
@@ -158,21 +168,24 @@ impl<'g> Context<'g> {
         BufferId::new(self.buffers.len() - 1)
     }
 
-    /// The stored node that a factor of a contraction is read from, with the stride of each of the factor's axes.
-    /// `None`: it has to be computed first.
-    pub fn access(&self, factor: NodeId) -> Option<(NodeId, BTreeMap<Axis, Extent>)> {
+    /// How a factor of a contraction is read from stored memory. `None`: it has to be computed first.
+    pub fn access(&self, factor: NodeId) -> Option<Reach> {
         if self.is_leaf(factor) || self.stored[factor.index()] {
             let order = self.orders.get(&factor)?;
-            return Some((factor, order.iter().copied().zip(self.strides(order)).collect()));
+            let strides = order.iter().copied().zip(self.strides(order)).collect();
+            return Some(Reach { base: factor, strides, offset: Vec::new() });
         }
         let node = self.graph.node(factor);
         let Op::Read { at, guarded: false } = &node.op else { return None };
-        let (base, strides) = self.access(node.args[0])?;
+        let Reach { base, strides, mut offset } = self.access(node.args[0])?;
         let mut result: BTreeMap<Axis, Extent> = BTreeMap::new();
         for (axis, stride) in strides {
             let terms = match at.iter().find(|(a, _)| *a == axis) {
                 None => vec![(1, axis)],
-                Some((_, At::Affine { terms, offset: 0 })) => terms.to_vec(),
+                Some((_, At::Affine { terms, offset: start })) => {
+                    offset.extend((*start != 0).then(|| (*start, stride.clone())));
+                    terms.to_vec()
+                }
                 Some(_) => return None,
             };
             for (c, to) in terms {
@@ -186,28 +199,36 @@ impl<'g> Context<'g> {
                 }
             }
         }
-        Some((base, result))
+        Some(Reach { base, strides: result, offset })
     }
 
     /// Does a factor reach stored memory by strides alone? (As `access`, before orders are known.)
     fn strided(&self, factor: NodeId) -> bool {
         let node = self.graph.node(factor);
-        self.is_leaf(factor)
-            || self.stored[factor.index()]
-            || match &node.op {
-                Op::Read { at, guarded: false } => {
-                    let plain = |to: &At| matches!(to, At::Affine { offset: 0, terms } if terms.len() == 1);
-                    let targets = at.iter().filter_map(|(_, to)| to.as_axis());
-                    let kept = self.graph.ty(node.args[0]).axes.iter().copied();
-                    let kept = kept.filter(|a| at.iter().all(|(b, _)| a != b));
-                    let mut all: Vec<Axis> = targets.chain(kept).collect();
-                    let count = all.len();
-                    all.sort();
-                    all.dedup();
-                    at.iter().all(|(_, to)| plain(to)) && all.len() == count && self.strided(node.args[0])
-                }
-                _ => false,
-            }
+        self.is_leaf(factor) || self.stored[factor.index()] || (self.plain_read(factor) && self.strided(node.args[0]))
+    }
+
+    /// Is it a read through sums of multiples of axes, each of them named once?
+    fn plain_read(&self, id: NodeId) -> bool {
+        let node = self.graph.node(id);
+        let Op::Read { at, guarded: false } = &node.op else { return false };
+        let mut all: Vec<Axis> = self.graph.ty(node.args[0]).axes.to_vec();
+        all.retain(|a| at.iter().all(|(b, _)| a != b));
+        for (_, to) in at {
+            let At::Affine { terms, .. } = to else { return false };
+            all.extend(terms.iter().map(|t| t.1));
+        }
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        all.len() == count
+    }
+
+    /// Is a product's factor read from it, by strides, and larger than it?
+    fn under_windows(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
+        let entries = |n: NodeId| self.graph.tables.entries(&self.graph.ty(n).axes);
+        let factor = |u: NodeId| users[u.index()].iter().any(|p| self.products.contains_key(p));
+        users[id.index()].iter().any(|u| self.plain_read(*u) && entries(*u) > entries(id) && factor(*u))
     }
 
     fn find_products(&mut self) {
@@ -253,7 +274,7 @@ impl<'g> Context<'g> {
             }
             let operand = users[i].iter().any(|u| self.has_parts(*u));
             self.stored[i] =
-                forced || operand || outputs.contains(&id) || (!constant && self.worth_storing(id, &users[i]));
+                forced || operand || outputs.contains(&id) || (!constant && (self.worth_storing(id, &users[i]) || self.under_windows(id, &users)));
             if !self.stored[i] {
                 inline[i] = set;
             }
@@ -264,11 +285,13 @@ impl<'g> Context<'g> {
     fn worth_storing(&self, id: NodeId, users: &[NodeId]) -> bool {
         let ty = self.graph.ty(id);
         let cost = self.cost[id.index()];
-        users.iter().any(|u| self.products.contains_key(u) && !self.strided(id))
+        let strided = self.strided(id);
+        users.iter().any(|u| self.products.contains_key(u) && !strided)
             || (!ty.axes.is_empty() && cost >= DEAR && (users.len() > 1 || self.repeated(id, users)))
             || users.iter().any(|u| {
                 let contract = matches!(self.graph.node(*u).op, Op::Contract(_));
-                contract && cost >= 4.0 && self.repeated(id, &[*u])
+                let in_place = strided && self.products.contains_key(u);
+                contract && cost >= 4.0 && !in_place && self.repeated(id, &[*u])
             })
     }
 

@@ -1,5 +1,6 @@
 //! Storage orders: which axis of each stored node lies innermost.
-//! Law: what is read together is stored alike: the rows of data outermost, axes that are reduced innermost.
+//! Law: what is read together is stored alike: the rows of data outermost, then what windows move along, axes that are
+//! reduced innermost.
 
 use super::Given;
 use super::context::Context;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 impl Context<'_> {
     pub(super) fn choose_orders(&mut self, given: Given<'_>) {
         let reduced = self.reduced_axes();
+        let windowed = self.windowed_axes();
         let tables = &self.graph.tables;
         let mut known: Vec<Vec<Axis>> = Vec::new();
         known.extend(given.orders.iter().cloned());
@@ -35,10 +37,13 @@ impl Context<'_> {
                 }
                 _ => {
                     let axes = &self.graph.ty(id).axes;
-                    let known = known.iter().find(|order| is_order_of(order, axes)).cloned();
-                    let order = known
+                    let like = known.iter().find(|order| is_order_of(order, axes)).cloned();
+                    let order = like
                         .or_else(|| self.order_of_operand(id))
-                        .unwrap_or_else(|| self.natural_order(axes, &reduced[id.index()]));
+                        .unwrap_or_else(|| self.natural_order(axes, &windowed[id.index()], &reduced[id.index()]));
+                    if !windowed[id.index()].is_empty() {
+                        known.push(order.clone());
+                    }
                     match places.get(&id) {
                         // A loop sees one place of this axis at a time: each lies in one piece.
                         Some(first) => first_axis(order, *first),
@@ -105,11 +110,11 @@ impl Context<'_> {
         places
     }
 
-    /// The rows of data outermost, then open dims, axes that are reduced innermost.
-    fn natural_order(&self, axes: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
+    /// The rows of data outermost, then what windows move along, then open dims, axes that are reduced innermost.
+    fn natural_order(&self, axes: &[Axis], windowed: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
         let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
         let mut order = axes.to_vec();
-        order.sort_by_key(|a| (!self.is_row(*a), reduced.contains(a), !open(a), *a));
+        order.sort_by_key(|a| (!self.is_row(*a), !windowed.contains(a), reduced.contains(a), !open(a), *a));
         order
     }
 
@@ -142,6 +147,29 @@ impl Context<'_> {
             }
         }
         reduced
+    }
+
+    /// The axes of each node along which windows of it are read: whatever else it has lies side by side in every window.
+    fn windowed_axes(&self) -> Vec<Vec<Axis>> {
+        let mut windowed: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
+        for id in self.nodes().into_iter().rev() {
+            let node = self.graph.node(id);
+            let own = windowed[id.index()].clone();
+            match &node.op {
+                Op::Map(_) => node.args.iter().for_each(|a| add(&mut windowed[a.index()], &own, self.graph.ty(*a))),
+                Op::Read { at, .. } => {
+                    let moves = |to: &At| match to {
+                        At::Affine { terms, .. } => terms.len() > 1 || terms.iter().any(|t| own.contains(&t.1)),
+                        At::Arg(_) => false,
+                    };
+                    let kept = own.iter().copied().filter(|a| at.iter().all(|(b, _)| b != a));
+                    let axes: Vec<Axis> = at.iter().filter(|r| moves(&r.1)).map(|r| r.0).chain(kept).collect();
+                    add(&mut windowed[node.args[0].index()], &axes, self.graph.ty(node.args[0]));
+                }
+                _ => {}
+            }
+        }
+        windowed
     }
 
     /// The storage order of the largest stored node from which `id` is computed, by the axes it shares with `axes`

@@ -2,6 +2,7 @@
 //! guarded reads, so that fewer entries are scattered.
 //! Law: the values of all outputs stay.
 
+use super::windows::bordered;
 use crate::graph::{At, Axes, Graph, NodeId, Op, Red, Subst, neutral, sorted};
 use gannet_lang::program::{Axis, Elem, Fun};
 use smallvec::SmallVec;
@@ -83,6 +84,7 @@ fn contract(g: &mut Graph, axes: &Axes, factors: &[NodeId]) -> NodeId {
     }
     let (a, b) = (g.mul_all(&left), g.mul_all(&right));
     let (a, b) = (g.reduce(Red::Sum, &only_left, a), g.reduce(Red::Sum, &only_right, b));
+    let (a, b) = (bordered(g, a), bordered(g, b));
     g.add(Op::Contract(both), [a, b])
 }
 

@@ -3,7 +3,7 @@
 
 use super::body::{Builder, Env};
 use super::cluster::Cluster;
-use super::context::Context;
+use super::context::{Context, Reach};
 use super::loops;
 use super::refs::Stored;
 use crate::graph::NodeId;
@@ -34,13 +34,28 @@ impl Context<'_> {
             factors = (factors.1, factors.0);
             std::mem::swap(&mut m, &mut n);
         }
-        let ((a_base, a), (b_base, b)) = (self.access(factors.0)?, self.access(factors.1)?);
+        let (a, b) = (self.access(factors.0)?, self.access(factors.1)?);
         let by_order = |axes: &[Axis]| -> Vec<Axis> { order.iter().copied().filter(|x| axes.contains(x)).collect() };
-        let (m, n, batch) = (by_order(m), by_order(n), by_order(&parts.batch));
+        let (mut m, mut n, batch) = (by_order(m), by_order(n), by_order(&parts.batch));
         let mut k = parts.k.to_vec();
-        k.sort_by_key(|x| self.orders[&b_base].iter().position(|y| y == x).map_or(0, |p| p + 1));
+        k.sort_by_key(|x| self.orders[&b.base].iter().position(|y| y == x).map_or(0, |p| p + 1));
         let targets = self.targets.get(&root).cloned().unwrap_or_default();
         let with_epilogue = cluster.roots.len() > 1 || targets.len() != 1;
+        for (factor, reach, own) in [(factors.0, &a, &mut m), (factors.1, &b, &mut n)] {
+            if self.overlaps(factor, reach) {
+                // Windows are copied together piece by piece: in the order in which they lie in memory.
+                self.sort_by_stride(&mut k, reach);
+                let listed = own.clone();
+                self.sort_by_stride(own, reach);
+                if with_epilogue && *own != listed {
+                    // An epilogue goes through the result as that is stored, and is not worth scattered copies.
+                    if cluster.roots.len() > 1 {
+                        return None;
+                    }
+                    *own = listed;
+                }
+            }
+        }
         let c: Strides = match targets.first() {
             Some(buffer) if !with_epilogue => {
                 let axes = &self.buffers[buffer.index()].axes;
@@ -48,35 +63,37 @@ impl Context<'_> {
             }
             _ => Strides::new(),
         };
-        let rows = self.group(&m, &[&a, &c]);
-        let columns = self.group(&n, &[&b, &c]);
-        let batches = self.group(&batch, &[&a, &b, &c]);
-        let sums = self.group(&k, &[&a, &b]);
+        let rows = self.group(&m, &[&a.strides, &c]);
+        let columns = self.group(&n, &[&b.strides, &c]);
+        let batches = self.group(&batch, &[&a.strides, &b.strides, &c]);
+        let sums = self.group(&k, &[&a.strides, &b.strides]);
         let epilogue = if with_epilogue {
-            if !batch.is_empty() || rows.sizes.len() != 1 || columns.sizes.len() != 1 {
+            if !batch.is_empty() {
                 return None;
             }
             Some(self.epilogue(cluster, id, &m, &n)?)
         } else {
             None
         };
-        let access = |base: NodeId, i: usize, rows: &Vec<Extent>, columns: &Vec<Extent>| Access {
-            buffer: self.place[&Stored::Node(base)],
+        let access = |reach: Reach, i: usize, rows: &Vec<Extent>, columns: &Vec<Extent>| Access {
+            buffer: self.place[&Stored::Node(reach.base)],
             batch: batches.strides[i].clone(),
             rows: rows.clone(),
             columns: columns.clone(),
+            offset: reach.offset,
         };
         let c = targets.first().filter(|_| !with_epilogue).map(|buffer| Access {
             buffer: *buffer,
             batch: batches.strides[2].clone(),
             rows: rows.strides[1].clone(),
             columns: columns.strides[1].clone(),
+            offset: Vec::new(),
         });
         Some(Kernel::Contraction(Box::new(Contraction {
             name: cluster.roots.iter().map(|r| self.name(r.node())).collect::<Vec<_>>().join(", "),
             span: self.graph.span(id),
-            a: access(a_base, 0, &rows.strides[0], &sums.strides[0]),
-            b: access(b_base, 1, &sums.strides[1], &columns.strides[0]),
+            a: access(a, 0, &rows.strides[0], &sums.strides[0]),
+            b: access(b, 1, &sums.strides[1], &columns.strides[0]),
             batch: batches.sizes,
             m: rows.sizes,
             n: columns.sizes,
@@ -84,6 +101,18 @@ impl Context<'_> {
             c,
             epilogue,
         })))
+    }
+
+    /// Does a factor read entries of what is stored several times?
+    fn overlaps(&self, factor: NodeId, reach: &Reach) -> bool {
+        let entries = |id: NodeId| self.graph.tables.entries(&self.graph.ty(id).axes);
+        entries(factor) > entries(reach.base)
+    }
+
+    /// Axes that lie far apart first.
+    fn sort_by_stride(&self, axes: &mut [Axis], reach: &Reach) {
+        let assumed = &self.graph.tables.assumed;
+        axes.sort_by_key(|a| std::cmp::Reverse(reach.strides.get(a).map_or(0, |s| s.eval(assumed).abs())));
     }
 
     /// Merges neighbouring axes that all operands store as one.

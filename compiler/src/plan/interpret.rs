@@ -341,7 +341,7 @@ impl Run<'_> {
             assert_eq!(i.len(), s.len(), "an operand has a stride along each axis");
             i.iter().zip(s).map(|(i, s)| i * s.eval(&self.leaves.sizes)).sum()
         };
-        dot(batch, &a.batch) + dot(rows, &a.rows) + dot(columns, &a.columns)
+        a.start(&self.leaves.sizes) + dot(batch, &a.batch) + dot(rows, &a.rows) + dot(columns, &a.columns)
     }
 }
 

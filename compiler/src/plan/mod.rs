@@ -316,6 +316,15 @@ pub struct Access {
     pub rows: Vec<Extent>,
     /// Strides along its second group: `k` for a, `n` for b and c.
     pub columns: Vec<Extent>,
+    /// Where the first entry lies: coefficient, stride.
+    pub offset: Vec<(i64, Extent)>,
+}
+
+impl Access {
+    /// The number of the first entry, given the sizes of all dims.
+    pub fn start(&self, sizes: &[u64]) -> i64 {
+        self.offset.iter().map(|(c, stride)| c * stride.eval(sizes)).sum()
+    }
 }
 
 /// `c[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n]`, each of batch, m, n, k being zero or more axes.
@@ -343,8 +352,8 @@ pub struct Contraction {
     pub epilogue: Option<Epilogue>,
 }
 
-/// A body over the entries of a finished tile. Only where `batch` is empty and `m` and `n` have one (merged) axis each:
-/// their counters are the loops `m` and `n`.
+/// A body over the entries of a finished tile. Only where `batch` is empty: its counters number the rows and the columns
+/// in row-major order of `m` and `n`.
 #[derive(Clone, Debug)]
 pub struct Epilogue {
     /// Kinds of values.

@@ -131,13 +131,10 @@ impl Text<'_> {
         let sizes = sizes.map(|(name, s)| format!("{name} [{}]", self.extents(s)));
         writeln!(f, "  {}", sizes.join(" "))?;
         let access = |a: &Access| {
-            format!(
-                "{} [{}; {}; {}]",
-                a.buffer,
-                self.extents(&a.batch),
-                self.extents(&a.rows),
-                self.extents(&a.columns)
-            )
+            let strides = [&a.batch, &a.rows, &a.columns].map(|s| self.extents(s)).join("; ");
+            let start: String =
+                a.offset.iter().map(|(c, stride)| format!(" + {c} * {}", stride.text(self.plan))).collect();
+            format!("{} [{strides}]{start}", a.buffer)
         };
         writeln!(f, "  a {}", access(&c.a))?;
         writeln!(f, "  b {}", access(&c.b))?;

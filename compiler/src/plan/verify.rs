@@ -92,7 +92,7 @@ impl<'a> Check<'a> {
                 }
                 match (&c.c, &c.epilogue) {
                     (Some(_), None) => Ok(()),
-                    (None, Some(e)) if c.batch.is_empty() && c.m.len() == 1 && c.n.len() == 1 => {
+                    (None, Some(e)) if c.batch.is_empty() => {
                         self.scope = Some(&e.scope);
                         let columns = e.rows.body.iter().any(|s| matches!(s, Stmt::Loop(l) if l.id == e.columns));
                         if !columns {
@@ -100,7 +100,7 @@ impl<'a> Check<'a> {
                         }
                         self.one_loop(&e.rows, false)
                     }
-                    (None, Some(_)) => Err("an epilogue needs one axis of rows and one of columns".into()),
+                    (None, Some(_)) => Err("a batch has no epilogue".into()),
                     _ => Err("a contraction has either a result or an epilogue".into()),
                 }
             }

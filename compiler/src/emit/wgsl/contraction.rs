@@ -75,7 +75,8 @@ fn index(access: &Access, c: &Contraction, row: &str, column: &str, groups: (&[E
         offset(row, groups.0, &access.rows),
         offset(column, groups.1, &access.columns),
     ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let start = access.offset.iter().map(|(c, stride)| format!("{c} * {}", extent(stride)));
+    let parts: Vec<String> = parts.into_iter().flatten().chain(start).collect();
     if parts.is_empty() { "0".to_string() } else { parts.join(" + ") }
 }
 

@@ -104,6 +104,8 @@ struct BoundContraction {
 
 struct BoundAccess {
     buffer: BufferId,
+    /// The number of the first entry.
+    start: isize,
     batch: BoundOffsets,
     rows: BoundOffsets,
     columns: BoundOffsets,
@@ -426,6 +428,7 @@ fn bind_contraction(executable: &Executable, k: usize, c: &Contraction, sizes: &
     let (batch, m, n, sum) = (eval(&c.batch), eval(&c.m), eval(&c.n), eval(&c.k));
     let access = |a: &Access, rows: &[i64], columns: &[i64]| BoundAccess {
         buffer: a.buffer,
+        start: a.start(sizes) as isize,
         batch: BoundOffsets::of(&batch, &eval(&a.batch)),
         rows: BoundOffsets::of(rows, &eval(&a.rows)),
         columns: BoundOffsets::of(columns, &eval(&a.columns)),
@@ -454,14 +457,18 @@ impl Work {
 
 impl BoundAccess {
     fn operand<T>(&self, pointers: &[*mut u8]) -> Operand<'_, T> {
-        Operand { base: pointers[self.buffer.index()].cast(), rows: self.rows.view(), cols: self.columns.view() }
+        Operand { base: self.base(pointers), rows: self.rows.view(), cols: self.columns.view() }
+    }
+
+    fn base<T>(&self, pointers: &[*mut u8]) -> *mut T {
+        pointers[self.buffer.index()].cast::<T>().wrapping_offset(self.start)
     }
 }
 
 impl BoundContraction {
     fn run<T: contract::Element>(&self, pointers: &[*mut u8], context: &Context, scratch: &mut Memory, threads: usize) {
         let c = self.c.as_ref().map(|c| OperandMut {
-            base: pointers[c.buffer.index()].cast::<T>(),
+            base: c.base(pointers),
             rows: c.rows.view(),
             cols: c.columns.view(),
         });

@@ -21,7 +21,7 @@ fn epilogue() -> Plan {
     inner.push(Stmt::Store(y, at(&[(rows, size(1)), (columns, one())]), z));
     body.push(Stmt::Loop(over(columns, 1, Mode::Vector, vec![], inner)));
     let nest = over(rows, 0, Mode::Serial, vec![], body);
-    let access = Access { buffer: y, batch: vec![], rows: vec![size(1)], columns: vec![one()] };
+    let access = Access { buffer: y, batch: vec![], rows: vec![size(1)], columns: vec![one()], offset: vec![] };
     let (name, span, scope) = ("product".to_string(), Span::default(), b.scope);
     let kernel = Contraction {
         name,

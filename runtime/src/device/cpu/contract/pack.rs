@@ -68,14 +68,59 @@ pub(super) unsafe fn pack_a<T: Element>(
         }
         return;
     }
+    let runs = Runs::of(&a.cols, k);
     for row in 0..rows {
-        let to = dst.wrapping_add(row * PITCH);
-        if a.cols.is_unit() {
-            // SAFETY: `k` elements from there are readable, and a packed row holds as many.
-            unsafe { std::ptr::copy_nonoverlapping(a.at(row, 0), to, k) };
-        } else {
-            // SAFETY: as above, one by one.
-            (0..k).for_each(|i| unsafe { *to.wrapping_add(i) = *a.at(row, i) });
+        // SAFETY: `k` elements of the row are readable, and a packed row holds as many.
+        unsafe { runs.copy(a.at(row, 0), &a.cols, dst.wrapping_add(row * PITCH)) };
+    }
+}
+
+/// The most runs that are copied as such.
+const RUNS: usize = 32;
+
+/// An axis cut into runs of elements that are neighbours in memory, where these are long.
+struct Runs {
+    /// Where each ends; none if the runs are short.
+    ends: [usize; RUNS],
+    count: usize,
+    len: usize,
+}
+
+impl Runs {
+    /// The runs of the first `len` elements of an axis.
+    fn of(axis: &Offsets, len: usize) -> Runs {
+        let mut runs = Runs { ends: [0; RUNS], count: 0, len };
+        for i in 1..=len {
+            if i < len && axis.at(i) == axis.at(i - 1) + 1 {
+                continue;
+            }
+            if runs.count == RUNS.min(len / 4) {
+                runs.count = 0;
+                return runs;
+            }
+            runs.ends[runs.count] = i;
+            runs.count += 1;
+        }
+        runs
+    }
+
+    /// Copies the elements of the axis, the first of which lies at `from`, one behind the other.
+    ///
+    /// # Safety
+    /// The elements are readable, and `to` has room for as many.
+    #[inline(always)]
+    unsafe fn copy<T: Copy>(&self, from: *const T, axis: &Offsets, to: *mut T) {
+        let first = if self.len == 0 { 0 } else { axis.at(0) };
+        let place = |i: usize| from.wrapping_offset(axis.at(i) - first);
+        if self.count == 0 {
+            // SAFETY: the caller's contract.
+            return (0..self.len).for_each(|i| unsafe { *to.wrapping_add(i) = *place(i) });
+        }
+        let mut start = 0;
+        for end in &self.ends[..self.count] {
+            // SAFETY: as above; these elements are neighbours.
+            unsafe { std::ptr::copy_nonoverlapping(place(start), to.wrapping_add(start), end - start) };
+            start = *end;
         }
     }
 }
@@ -120,10 +165,10 @@ unsafe fn pack_panel<T: Element>(kernels: &Kernels<T>, b: &Operand<T>, k: usize,
             unsafe { (kernels.transpose)(&src, k, dst.wrapping_add(from), pitch) };
         }
     } else {
+        let runs = Runs::of(&b.cols, width);
         for i in 0..k {
-            let (line, to) = (b.base.wrapping_offset(b.rows.at(i)), dst.wrapping_add(i * pitch));
-            // SAFETY: single elements of the panel.
-            (0..width).for_each(|j| unsafe { *to.wrapping_add(j) = *line.wrapping_offset(b.cols.at(j)) });
+            // SAFETY: elements of the panel.
+            unsafe { runs.copy(b.at(i, 0), &b.cols, dst.wrapping_add(i * pitch)) };
         }
     }
 }
