@@ -5,7 +5,7 @@ use super::context::{Context, Split};
 use super::refs::{Ref, Stored};
 use crate::graph::{Axes, NodeId, Op};
 use crate::plan::{Blocks, Home};
-use gannet_lang::program::Output;
+use gannet_lang::program::{Axis, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Kernels have about so many instructions at most.
@@ -15,6 +15,8 @@ const SMALL: f64 = 16384.0;
 /// A cluster with more work than this keeps its threads: merging it into fewer outer iterations would cost more than the
 /// hand-over to another thread that it spares.
 const MUCH: f64 = 131_072.0;
+/// Arrays of more entries do not stay in a cache from one walk across them to the next.
+const LARGE_ARRAY: f64 = 262_144.0;
 /// Outer iterations that suffice for all threads.
 const PARALLEL: f64 = 32.0;
 
@@ -280,7 +282,8 @@ impl Clusters {
         let enough = after >= before || after >= PARALLEL || (tiny && small);
         // A scalar beside a large pass must not put all of it into one iteration.
         let keeps = |c: &Cluster| c.work < MUCH || after >= PARALLEL || after >= size(&c.outer);
-        if !enough || !keeps(&a) || !keeps(&b) || self.detour(i, j) || self.detour(j, i) {
+        let along = |c: &Cluster| c.roots.iter().all(|r| !cx.goes_across(*r, &c.outer, &outer));
+        if !enough || !keeps(&a) || !keeps(&b) || !along(&a) || !along(&b) || self.detour(i, j) || self.detour(j, i) {
             return false;
         }
         let merged = self.joined(&a, &b, outer);
@@ -309,5 +312,15 @@ impl Clusters {
         });
         self.list[i] = Some(merged);
         self.list[j] = None;
+    }
+}
+
+impl Context<'_> {
+    /// Would a large root that went through memory in order with outer loops over `before` no longer do so with `after`?
+    fn goes_across(&self, root: Stored, before: &Axes, after: &Axes) -> bool {
+        let Some(order) = self.orders.get(&root.node()) else { return false };
+        let size = |axes: &[Axis]| self.graph.tables.entries(axes);
+        let first = order.iter().find(|a| size(&[**a]) > 1.0);
+        size(order) > LARGE_ARRAY && first.is_some_and(|a| before.contains(a) && !after.contains(a))
     }
 }

@@ -224,11 +224,23 @@ impl<'g> Context<'g> {
         all.len() == count
     }
 
-    /// Is a product's factor read from it, by strides, and larger than it?
-    fn under_windows(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
+    /// Can a product's factor be read from it by strides, with no copy of its own?
+    fn read_in_place(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
         let entries = |n: NodeId| self.graph.tables.entries(&self.graph.ty(n).axes);
         let factor = |u: NodeId| users[u.index()].iter().any(|p| self.products.contains_key(p));
-        users[id.index()].iter().any(|u| self.plain_read(*u) && entries(*u) > entries(id) && factor(*u))
+        users[id.index()].iter().any(|u| self.plain_read(*u) && entries(*u) >= entries(id) && factor(*u))
+    }
+
+    /// Is it what becomes of a product's entries, which nobody else asks for? Then it is stored in their stead.
+    fn ends_product(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
+        let node = self.graph.node(id);
+        let alike = |a: &NodeId| users[a.index()].len() == 1 && self.graph.ty(*a).axes == node.ty.axes;
+        matches!(node.op, Op::Map(_))
+            && node.ty.elem == Elem::Real
+            && node.args.iter().filter(|a| alike(a)).any(|a| match self.products.get(a) {
+                Some(parts) => parts.batch.is_empty(),
+                None => self.stored[a.index()] && self.ends_product(*a, users),
+            })
     }
 
     fn find_products(&mut self) {
@@ -273,8 +285,9 @@ impl<'g> Context<'g> {
                 continue;
             }
             let operand = users[i].iter().any(|u| self.has_parts(*u));
-            self.stored[i] =
-                forced || operand || outputs.contains(&id) || (!constant && (self.worth_storing(id, &users[i]) || self.under_windows(id, &users)));
+            let worth =
+                || self.worth_storing(id, &users[i]) || self.read_in_place(id, &users) || self.ends_product(id, &users);
+            self.stored[i] = forced || operand || outputs.contains(&id) || (!constant && worth());
             if !self.stored[i] {
                 inline[i] = set;
             }

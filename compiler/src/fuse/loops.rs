@@ -148,7 +148,32 @@ fn for_addresses(body: &mut [Stmt], f: &mut impl FnMut(&mut Address)) {
 pub(super) fn vectorize(l: &mut Loop, sizes: &[u64]) {
     let (_, choice) = best(l, sizes);
     apply(l, &choice);
+    l.body.iter_mut().for_each(|s| sink(s, sizes));
 }
+
+/// A loop in lanes goes inside the loop that is all of its body, so that memory is walked through once, in order.
+fn sink(s: &mut Stmt, sizes: &[u64]) {
+    let Stmt::Loop(l) = s else { return };
+    let trips = trips(&l.range, sizes);
+    if l.mode == Mode::Vector && l.accs.is_empty() && (WHOLE_LINES..=FEW_LINES).contains(&trips) {
+        let lets = l.body.len() - 1;
+        let only = l.body[..lets].iter().all(|s| matches!(s, Stmt::Let(..)));
+        let inner = match l.body.last() {
+            Some(Stmt::Loop(inner)) if only && inner.accs.is_empty() => inner.clone(),
+            _ => return,
+        };
+        let mut lanes = l.clone();
+        lanes.body.truncate(lets);
+        lanes.body.extend(inner.body.iter().cloned());
+        *l = Loop { body: vec![Stmt::Loop(lanes)], ..inner };
+    }
+    l.body.iter_mut().for_each(|s| sink(s, sizes));
+}
+
+/// Entries that fill a few lines of a cache: less is not worth the start of a loop.
+const WHOLE_LINES: f64 = 32.0;
+/// Entries each in a line of its own that stay in a first-level cache.
+const FEW_LINES: f64 = 256.0;
 
 fn apply(l: &mut Loop, choice: &BTreeSet<LoopId>) {
     if choice.contains(&l.id) {
@@ -177,7 +202,7 @@ fn best(l: &Loop, sizes: &[u64]) -> (f64, BTreeSet<LoopId>) {
     let count = trips(&l.range, sizes);
     let plain = !l.accs.iter().any(|a| matches!(a.red, Red::ArgMax | Red::ArgMin));
     if count >= LANES && plain && in_lanes(&l.body, l.id) && !matches!(l.range, Range::Blocks { .. }) {
-        let lanes = vector_cost(&l.body, l.id, sizes);
+        let lanes = vector_cost(&l.body, l.id, &mut BTreeSet::new(), sizes);
         if lanes < serial {
             return (lanes * count, [l.id].into());
         }
@@ -185,12 +210,24 @@ fn best(l: &Loop, sizes: &[u64]) -> (f64, BTreeSet<LoopId>) {
     (serial * count, choice)
 }
 
-fn vector_cost(body: &[Stmt], id: LoopId, sizes: &[u64]) -> f64 {
-    let cost = |s: &Stmt| match s {
-        Stmt::Loop(l) => trips(&l.range, sizes) * vector_cost(&l.body, id, sizes),
-        s => price(s, Some(id)),
-    };
-    body.iter().map(cost).sum()
+fn vector_cost(body: &[Stmt], id: LoopId, differ: &mut BTreeSet<ValueId>, sizes: &[u64]) -> f64 {
+    let mut sum = 0.0;
+    for s in body {
+        sum += match s {
+            Stmt::Loop(l) => {
+                let inside = vector_cost(&l.body, id, differ, sizes);
+                differ.extend(l.accs.iter().filter(|a| differ.contains(&a.value)).map(|a| a.result).collect::<Vec<_>>());
+                trips(&l.range, sizes) * inside
+            }
+            s => price(s, Some((id, &*differ))),
+        };
+        if let Stmt::Let(v, inst) = s
+            && reads(inst, id, differ)
+        {
+            differ.insert(*v);
+        }
+    }
+    sum
 }
 
 /// May the body be executed for neighbouring iterations of a loop together?
@@ -214,14 +251,14 @@ fn trips(range: &Range, sizes: &[u64]) -> f64 {
     }
 }
 
-/// The price of a statement for one entry, alone or in lanes along a loop.
-fn price(s: &Stmt, lanes: Option<LoopId>) -> f64 {
+/// The price of a statement for one entry, alone or in lanes along a loop, where these values differ from lane to lane.
+fn price(s: &Stmt, lanes: Option<(LoopId, &BTreeSet<ValueId>)>) -> f64 {
     let part = if lanes.is_some() { 1.0 / LANES } else { 1.0 };
     let access = |a: &Address| {
-        let Some(id) = lanes else { return 1.0 };
+        let Some((id, differ)) = lanes else { return 1.0 };
         let gathers = a.terms.iter().any(|t| match t.0 {
             Index::Loop(l) => l == id && !(t.1 == 1 && t.2.is(1)),
-            Index::Value(_) => true,
+            Index::Value(v) => differ.contains(&v),
         });
         if gathers { 1.5 } else { part }
     };

@@ -2,7 +2,7 @@
 //! and how their loops are nested.
 //! Law: the Plan computes, entry by entry, what the Graph says, whatever is fused.
 //!
-//! Steps: [`renames`], [`prepare`] and [`windows`] rewrite what no kernel takes as it is; [`context`] decides what is stored and how, [`due`] what
+//! Steps: [`renames`], [`prepare`], [`windows`] and [`tiles`] rewrite what no kernel takes as it is; [`context`] decides what is stored and how, [`due`] what
 //! need not always be computed;
 //! [`cluster`] forms kernels and merges them; [`place`] finds memory and order; [`body`], [`traversal`] and
 //! [`product`] write the kernels; [`loops`] merges their loops and chooses what runs in lanes.
@@ -23,6 +23,7 @@ mod renames;
 mod repeat;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod traversal;
 mod windows;
 

@@ -68,8 +68,10 @@ impl Context<'_> {
 
     /// What is made entry by entry of a stored value is stored like it, so that both are gone through in one way.
     fn order_of_operand(&self, id: NodeId) -> Option<Vec<Axis>> {
-        if !matches!(self.graph.node(id).op, Op::Map(_)) {
-            return None;
+        match &self.graph.node(id).op {
+            Op::Map(_) => {}
+            Op::Read { at, .. } if at.iter().all(|(_, to)| to.as_axis().is_some()) => {}
+            _ => return None,
         }
         let axes = &self.graph.ty(id).axes;
         Some(self.model_order(id, axes)).filter(|order| is_order_of(order, axes))

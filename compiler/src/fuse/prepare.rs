@@ -2,6 +2,7 @@
 //! guarded reads, so that fewer entries are scattered.
 //! Law: the values of all outputs stay.
 
+use super::tiles::tiled;
 use super::windows::bordered;
 use crate::graph::{At, Axes, Graph, NodeId, Op, Red, Subst, neutral, sorted};
 use gannet_lang::program::{Axis, Elem, Fun};
@@ -140,7 +141,7 @@ fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> N
     let (solved, open) = solve(g, at, over);
     // Entries that all have places of their own are put there; a look from each place would find nothing mostly.
     if !open.is_empty() && at.iter().any(|(_, to)| places_apart(g, to)) {
-        return whole(g);
+        return tiled(g, red, at, over, args).unwrap_or_else(|| whole(g));
     }
     // What is left is a loop over these for every entry of the result: worth it only while it is short.
     if solved.is_empty() || g.tables.entries(&open) > 64.0 {
