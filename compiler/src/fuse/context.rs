@@ -228,7 +228,8 @@ impl<'g> Context<'g> {
     fn read_in_place(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
         let entries = |n: NodeId| self.graph.tables.entries(&self.graph.ty(n).axes);
         let factor = |u: NodeId| users[u.index()].iter().any(|p| self.products.contains_key(p));
-        users[id.index()].iter().any(|u| self.plain_read(*u) && entries(*u) >= entries(id) && factor(*u))
+        let windows = |u: NodeId| self.plain_read(u) && entries(u) >= entries(id) && factor(u);
+        !self.strided(id) && users[id.index()].iter().any(|u| windows(*u))
     }
 
     /// Is it what becomes of a product's entries, which nobody else asks for? Then it is stored in their stead.
