@@ -130,11 +130,7 @@ impl Session {
         let hypers = hyper_values(&unit, &options.hypers)?;
         let needed = sizes::needed(&unit);
         let mut tables = Tables::of(&unit);
-        for k in 0..unit.dims.len() {
-            if let Some(n) = sizes.get(DimId::new(k)) {
-                tables.assumed[k] = n;
-            }
-        }
+        sizes::assume(&unit, &sizes, data.as_deref(), &mut tables.assumed);
         let double = options.double || unit.double;
         let all = sizes::complete(&unit, &sizes, unit.schedule.batch.unwrap_or(1), &needed)?;
         let memory = |ty: &Ty| {

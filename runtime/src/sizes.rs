@@ -42,6 +42,21 @@ pub fn bind_rows(unit: &Unit, set: &Dataset, sizes: &mut Sizes) {
     }
 }
 
+/// What costs are estimated by: the sizes that are known. A batch that nothing bounds is all training data.
+pub fn assume(unit: &Unit, sizes: &Sizes, data: Option<&Dataset>, assumed: &mut [u64]) {
+    if let (Some(dim), None, Some(set)) = (unit.batch, unit.schedule.batch, data) {
+        assumed[dim.index()] = set.train().len() as u64;
+    }
+    for (k, dim) in unit.dims.iter().enumerate() {
+        if let Some(n) = sizes.get(DimId::new(k)) {
+            assumed[k] = n;
+        } else if let Size::Of(e) = &dim.size {
+            let known: Vec<Option<u64>> = assumed.iter().map(|n| Some(*n)).collect();
+            assumed[k] = eval(e, &known).and_then(|n| u64::try_from(n).ok()).unwrap_or(assumed[k]).max(1);
+        }
+    }
+}
+
 /// The size of every dim, for a batch of so many rows.
 ///
 /// # Errors
