@@ -8,6 +8,9 @@ use smallvec::SmallVec;
 /// The fiber as a guarded read, if every place is reached by one entry at most and can be taken apart to find it.
 pub(super) fn tiled(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> Option<NodeId> {
     let x = args[0];
+    if !worth_looking(g, at, over, x) {
+        return None;
+    }
     let forms: Vec<(Axis, Digits)> = at.iter().map(|(a, to)| Some((*a, digits(g, to)?))).collect::<Option<_>>()?;
     let mut used: Vec<Axis> = forms.iter().flat_map(|(_, d)| d.axes.iter().map(|t| t.1)).collect();
     used.sort();
@@ -41,6 +44,17 @@ pub(super) fn tiled(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[No
     }
     Some(g.read(x, &reads, &indices, Some(outside)))
 }
+
+/// Places are looked up only where most of them hold an entry, and where one look serves several entries side by side.
+fn worth_looking(g: &Graph, at: &Subst, over: &Axes, x: NodeId) -> bool {
+    let row = |a: &Axis| g.tables.inputs.iter().any(|i| i.ty.axes.first() == Some(a));
+    let kept: Vec<Axis> = g.ty(x).axes.iter().copied().filter(|a| !over.contains(a) && !row(a)).collect();
+    let places: Vec<Axis> = at.iter().map(|(a, _)| *a).collect();
+    g.tables.entries(&kept) >= SIDE_BY_SIDE && 2.0 * g.tables.entries(over) >= g.tables.entries(&places)
+}
+
+/// Entries that share a look.
+const SIDE_BY_SIDE: f64 = 8.0;
 
 /// A form as digits: unit and axis, the most significant first.
 struct Digits {
