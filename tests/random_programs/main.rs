@@ -13,6 +13,7 @@ mod program;
 mod scalar;
 mod structured;
 mod tensor;
+mod windows;
 
 use compare::{Failure, agree};
 use program::Program;

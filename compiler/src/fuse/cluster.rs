@@ -282,6 +282,9 @@ impl Clusters {
         let enough = after >= before || after >= PARALLEL || (tiny && small);
         // A scalar beside a large pass must not put all of it into one iteration.
         let keeps = |c: &Cluster| c.work < MUCH || after >= PARALLEL || after >= size(&c.outer);
+        if !self.gains(cx, &a, &b) {
+            return false;
+        }
         let along = |c: &Cluster| c.roots.iter().all(|r| !cx.goes_across(*r, &c.outer, &outer));
         if !enough || !keeps(&a) || !keeps(&b) || !along(&a) || !along(&b) || self.detour(i, j) || self.detour(j, i) {
             return false;
@@ -289,6 +292,18 @@ impl Clusters {
         let merged = self.joined(&a, &b, outer);
         self.replace(i, j, merged);
         true
+    }
+
+    /// Is anything spared by one kernel instead of two? Long passes that read no entry in common gain nothing, and more
+    /// streams through memory at once than it can follow cost much.
+    fn gains(&self, cx: &Context, a: &Cluster, b: &Cluster) -> bool {
+        let refs = |c: &Cluster| -> Vec<Ref> { c.roots.iter().flat_map(|r| &self.refs[r]).cloned().collect() };
+        let (ra, rb) = (refs(a), refs(b));
+        let related = |c: &Cluster, refs: &[Ref]| refs.iter().any(|r| c.roots.contains(&r.stored));
+        let large = |s: Stored| cx.graph.tables.entries(&cx.graph.ty(s.node()).axes) > LARGE_ARRAY;
+        let common = |x: &Ref| x.full && large(x.stored) && rb.iter().any(|y| y.full && y.stored == x.stored);
+        let long = |c: &Cluster| c.work >= MUCH && c.roots.iter().any(|r| large(*r));
+        !long(a) || !long(b) || related(a, &rb) || related(b, &ra) || ra.iter().any(common)
     }
 
     /// The axes along which both clusters can walk together.

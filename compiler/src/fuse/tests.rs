@@ -66,6 +66,40 @@ fn training_step_of_a_perceptron() {
     assert_eq!(plan.outputs.iter().filter(|o| moved(o)).count(), 0, "all is updated in place:\n{plan}");
 }
 
+const CNN: &str = r#"
+dim row = 28, column = 28, class = 10
+data images from "images.csv" {
+  image: real[1, row, column] = columns 0..784
+  label: class = column 784
+}
+net f(x: real[1, row, column]) -> real[class] {
+  h = maxpool(relu(conv(64)(relu(conv(32)(x)))))
+  m[o] = mean[i, j](h[o, i, j])
+  linear(class)(m)
+}
+train cnn on images {
+  net n = f
+  scores[b] = n(image[b])
+  minimize cross_entropy(scores, label) over n by sgd(0.1)
+  batch 64
+  epochs 1
+}
+"#;
+
+/// No array holds windows: the largest is an image of 64 channels with its border. Both convolutions, the two gradients
+/// by weights and the one by an image run as contractions of it, biases and `relu` inside.
+#[test]
+fn convolutions_read_images_in_place() {
+    let plan = plan(CNN, "step");
+    let entries = |b: usize| plan.entries(BufferId(b as u32)).eval(&plan.tables.assumed);
+    let largest = (0..plan.buffers.len()).map(entries).max();
+    assert_eq!(largest, Some(64 * 64 * 30 * 30), "{plan}");
+    let folds = |k: &&Kernel| matches!(k, Kernel::Contraction(c) if c.m.len() + c.n.len() > 3 || c.k.len() > 1);
+    assert_eq!(plan.kernels.iter().filter(folds).count(), 5, "{plan}");
+    let scatters = plan.to_string().contains("sum=");
+    assert!(!scatters, "a pool's gradient is looked up:\n{plan}");
+}
+
 /// One dim `n` of 10 million and one of 1000, a parameter over each, `body` in between.
 fn task(body: &str) -> String {
     format!("dim n = 10000000\ndim row = 4096\ndim column = 256\n{body}")

@@ -67,11 +67,12 @@ pub(super) struct Scratch<T> {
 /// Elements of the three parts of a [`Scratch`] for products of this size, each a multiple of a cache line.
 fn parts(m: usize, n: usize, k: usize) -> [usize; 3] {
     let (rows, cols, k) = (m.min(ROWS_MAX), n.min(COLS_MAX), k.min(K_MAX));
-    let tile = rows * tile_pitch(cols) * if rows < FLIP { 2 } else { 1 };
+    let tile = rows * tile_pitch(cols) * if rows < FLIP || cols <= FLIP { 2 } else { 1 };
     [tile, rows * PITCH + SLACK, k * cols.next_multiple_of(16) + SLACK].map(|len| len.next_multiple_of(16))
 }
 
-/// Below this many rows a block may be the transpose of what the caller asked for although there is an epilogue.
+/// With fewer rows, or no more columns, a block may be the transpose of what the caller asked for although there is an
+/// epilogue.
 pub(super) const FLIP: usize = 32;
 
 /// Elements that one thread needs, whichever way round the product is computed.

@@ -124,13 +124,16 @@ impl<'a, T: Element> Job<'_, 'a, T> {
         }
     }
 
-    /// The product with rows and columns exchanged where that is better: for a result that runs along its rows, and for
-    /// columns that would leave vectors half empty where rows would not.
+    /// The product with rows and columns exchanged where that is better: for a result that runs along its rows, for
+    /// columns that would leave vectors half empty where rows would not, and where it spares a transposition.
     fn oriented(&self, s: Single<'a, T>) -> Single<'a, T> {
         let vectors = |rows: usize, cols: usize| rows * cols.div_ceil(self.kernels.lanes);
         let narrow = s.n < FLIP && s.m > FLIP && s.a.rows.is_unit() && 5 * vectors(s.n, s.m) < 4 * vectors(s.m, s.n);
+        // A wide `B` that runs along the sum would be transposed to be packed, for the sake of few rows.
+        let across = s.b.rows.is_unit() && !s.b.cols.is_unit() && s.a.cols.is_unit();
+        let wide = across && s.m <= FLIP && s.n >= 8 * s.m && 10 * vectors(s.n, s.m) <= 11 * vectors(s.m, s.n);
         let turned = s.c.as_ref().is_some_and(|c| c.rows.is_unit() && !c.cols.is_unit());
-        if !skinny::applies(&s) && (narrow || turned) { s.transposed() } else { s }
+        if !skinny::applies(&s) && (narrow || wide || turned) { s.transposed() } else { s }
     }
 
     /// How many ways the rows and the columns are cut for `parts` threads, such that little is packed twice.

@@ -73,9 +73,13 @@ enum Layout {
     Gathered,
     /// Rows in reverse order.
     Backwards,
+    /// Windows: columns in runs that lie side by side.
+    Runs,
+    /// Windows turned over: rows in such runs.
+    TurnedRuns,
 }
 
-const LAYOUTS: [Layout; 7] = [
+const LAYOUTS: [Layout; 9] = [
     Layout::Rows,
     Layout::Columns,
     Layout::Spread,
@@ -83,6 +87,8 @@ const LAYOUTS: [Layout; 7] = [
     Layout::GatheredColumns,
     Layout::Gathered,
     Layout::Backwards,
+    Layout::Runs,
+    Layout::TurnedRuns,
 ];
 
 /// One axis of a matrix in memory: a stride or a table.
@@ -118,6 +124,8 @@ impl<T: Number> Matrix<T> {
             Axis::Table(table)
         };
         let (wide, high) = (cols + pad, rows + pad);
+        let run = 1 + 3 * pad;
+        let runs = |len: usize| Axis::Table((0..len).map(|i| (i + i / run * 2) as i64).collect());
         let (row_axis, col_axis, start) = match layout {
             Layout::Rows => (Axis::Stride(wide as isize), Axis::Stride(1), 0),
             Layout::Columns => (Axis::Stride(1), Axis::Stride(high as isize), 0),
@@ -126,6 +134,8 @@ impl<T: Number> Matrix<T> {
             Layout::GatheredColumns => (Axis::Stride(1), shuffled(cols, high), 0),
             Layout::Gathered => (shuffled(rows, wide), shuffled(cols, 1), 0),
             Layout::Backwards => (Axis::Stride(-(wide as isize)), Axis::Stride(1), wide * rows.saturating_sub(1)),
+            Layout::Runs => (Axis::Stride(3 * wide as isize), runs(cols), 0),
+            Layout::TurnedRuns => (runs(rows), Axis::Stride(3 * high as isize), 0),
         };
         let len = Self::step(rows, cols) * copies + 1;
         let memory = (0..len).map(|_| T::from_f64(random.unit())).collect();
@@ -273,7 +283,8 @@ fn small_shapes_in_all_layouts() {
 fn every_combination_of_layouts() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     for i in 0..LAYOUTS.len().pow(3) {
-        let layouts = [i, i / 7, i / 49].map(|i| LAYOUTS[i % 7]);
+        let count = LAYOUTS.len();
+        let layouts = [i, i / count, i / count / count].map(|i| LAYOUTS[i % count]);
         for (m, n, k) in [(37, 41, 19), (3, 150, 40), (90, 2, 70), (20, 90, 5)] {
             let case = Case { layouts, ..case(&mut random, (m, n, k)) };
             check::<f32>(&mut random, case);
