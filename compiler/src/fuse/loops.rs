@@ -216,7 +216,8 @@ fn vector_cost(body: &[Stmt], id: LoopId, differ: &mut BTreeSet<ValueId>, sizes:
         sum += match s {
             Stmt::Loop(l) => {
                 let inside = vector_cost(&l.body, id, differ, sizes);
-                differ.extend(l.accs.iter().filter(|a| differ.contains(&a.value)).map(|a| a.result).collect::<Vec<_>>());
+                differ
+                    .extend(l.accs.iter().filter(|a| differ.contains(&a.value)).map(|a| a.result).collect::<Vec<_>>());
                 trips(&l.range, sizes) * inside
             }
             s => price(s, Some((id, &*differ))),

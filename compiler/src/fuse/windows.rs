@@ -31,7 +31,8 @@ fn border(g: &mut Graph, id: NodeId) -> Option<NodeId> {
     if g.tables.entries(&node.ty.axes) < OVERLAP * entries {
         return None;
     }
-    let (mut edges, mut places): (Vec<(Axis, At)>, Vec<(Axis, At)>) = (Vec::new(), renamed.into_iter().cloned().collect());
+    let (mut edges, mut places): (Vec<(Axis, At)>, Vec<(Axis, At)>) =
+        (Vec::new(), renamed.into_iter().cloned().collect());
     for r in reach {
         let wide = widened(g, r.axis, (r.high - r.low + 1) as u64);
         edges.push((r.axis, At::affine([(1, wide)], r.low)));

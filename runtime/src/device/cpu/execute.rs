@@ -128,7 +128,9 @@ impl BoundOffsets {
             Some(_) => {
                 let mut table = vec![0];
                 for (n, stride) in axes {
-                    table = table.iter().flat_map(|base| (0..n).map(move |i| base + i * stride)).collect();
+                    let mut longer = Vec::with_capacity(table.len() * n as usize);
+                    table.iter().for_each(|base| longer.extend((0..n).map(|i| base + i * stride)));
+                    table = longer;
                 }
                 BoundOffsets::Table(table)
             }
@@ -467,11 +469,8 @@ impl BoundAccess {
 
 impl BoundContraction {
     fn run<T: contract::Element>(&self, pointers: &[*mut u8], context: &Context, scratch: &mut Memory, threads: usize) {
-        let c = self.c.as_ref().map(|c| OperandMut {
-            base: c.base(pointers),
-            rows: c.rows.view(),
-            cols: c.columns.view(),
-        });
+        let c =
+            self.c.as_ref().map(|c| OperandMut { base: c.base(pointers), rows: c.rows.view(), cols: c.columns.view() });
         let product = Product {
             m: self.m,
             n: self.n,

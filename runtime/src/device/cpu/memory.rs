@@ -1,7 +1,7 @@
 //! Aligned memory.
 //! Law: zeroed when made, freed when dropped, never moved in between.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 
 /// A cache line, and the widest vector.
 const LINE: usize = 64;
@@ -27,18 +27,17 @@ impl Memory {
         let align = if bytes >= HUGE { HUGE } else { LINE };
         let layout = Layout::from_size_align(bytes.max(LINE).next_multiple_of(LINE), align).expect("a size fits");
         // SAFETY: the layout has a size above nought.
-        let start = unsafe { alloc(layout) };
+        let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {
             handle_alloc_error(layout);
         }
         #[cfg(target_os = "linux")]
         if bytes >= HUGE {
-            // Before the first write, for a page keeps the size that it has when it is first touched.
+            // Before the first write, for a page keeps the size that it has when it is first touched. What comes fresh
+            // from the system is nought already, and is touched by the kernels that need it, on all their threads.
             // SAFETY: the range was just allocated; the advice changes no content.
             unsafe { libc::madvise(start.cast(), layout.size(), libc::MADV_HUGEPAGE) };
         }
-        // SAFETY: the range was just allocated with this size.
-        unsafe { start.write_bytes(0, layout.size()) };
         Memory { start, layout }
     }
 
