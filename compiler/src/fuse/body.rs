@@ -276,6 +276,17 @@ impl<'a, 'g> Builder<'a, 'g> {
         if sum.len() == 1 { sum[0] } else { self.map(Kind::Int, Fun::Add, &sum) }
     }
 
+    /// A sum without some of its terms.
+    pub fn rest(&mut self, id: NodeId, without: &[NodeId], env: &Env) -> ValueId {
+        let terms = self.cx.graph.node(id).args.iter().filter(|a| !without.contains(a));
+        let values: SmallVec<[ValueId; 4]> = terms.map(|a| self.value(*a, env)).collect();
+        match values.len() {
+            0 => self.neutral(self.cx.kind(id), Red::Sum),
+            1 => values[0],
+            _ => self.map(self.cx.kind(id), Fun::Add, &values),
+        }
+    }
+
     fn compute(&mut self, id: NodeId, env: &Env) -> ValueId {
         let node = self.cx.graph.node(id);
         let kind = self.cx.kind(id);

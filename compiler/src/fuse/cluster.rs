@@ -1,7 +1,7 @@
 //! Clusters: which stored things one kernel computes.
 //! Law: between two members of a cluster there is no path through another cluster.
 
-use super::context::{Context, Split};
+use super::context::{Context, Split, is_scatter};
 use super::refs::{Ref, Stored};
 use crate::graph::{Axes, NodeId, Op};
 use crate::plan::{Blocks, Home};
@@ -92,7 +92,7 @@ impl Clusters {
     }
 
     fn add_stored(&mut self, cx: &mut Context, id: NodeId) {
-        let scattered = matches!(&cx.graph.node(id).op, Op::Fiber { over, .. } if !over.is_empty());
+        let scattered = is_scatter(&cx.graph.node(id).op) || cx.scattered.contains_key(&id);
         if let Some(split) = cx.splits.get(&id).copied() {
             let blocks = Blocks { size: split.size, extent: cx.extent(split.axis) };
             self.add_root(cx, Stored::Partial(id), Kind::Partial(split), Some(blocks));

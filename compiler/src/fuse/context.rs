@@ -5,7 +5,7 @@ use super::due::{self, Demand};
 use super::prepare::{Parts, parts};
 use super::refs::Stored;
 use super::{Given, LowerOptions};
-use crate::graph::{At, Graph, NodeId, Op};
+use crate::graph::{At, Graph, NodeId, Op, Red};
 use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
 use gannet_lang::program::{Axis, Elem, Fun, Output};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,8 @@ pub(super) struct Context<'g> {
     pub stored: Vec<bool>,
     /// Nodes run as contractions.
     pub products: BTreeMap<NodeId, Parts>,
+    /// Sums with terms that are scattered straight into them, and these terms.
+    pub scattered: BTreeMap<NodeId, Vec<NodeId>>,
     /// Reductions in two steps.
     pub splits: BTreeMap<NodeId, Split>,
     /// The price of one entry, computed from stored nodes.
@@ -74,6 +76,7 @@ impl<'g> Context<'g> {
             live: graph.live(),
             stored: vec![false; n],
             products: BTreeMap::new(),
+            scattered: BTreeMap::new(),
             splits: BTreeMap::new(),
             cost: vec![0.0; n],
             width: vec![0; n],
@@ -261,6 +264,8 @@ impl<'g> Context<'g> {
         let compared = self.graph.compared_with_extremum();
         let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
         let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
+        self.find_scattered(&users, &outputs);
+        let absorbed: BTreeSet<NodeId> = self.scattered.values().flatten().copied().collect();
         for id in self.nodes() {
             let i = id.index();
             if self.is_leaf(id) {
@@ -278,7 +283,8 @@ impl<'g> Context<'g> {
                 || !constant
                     && (self.conditions.contains(&id)
                         || matches!(node.op, Op::Reduce(..) | Op::Contract(_))
-                        || matches!(&node.op, Op::Fiber { over, .. } if !over.is_empty())
+                        || self.scattered.contains_key(&id)
+                        || is_scatter(&node.op) && !absorbed.contains(&id)
                         || !self.options.fusion
                         || set.len() > WIDE
                         || compared.contains(&id) && !self.rounds_alike(id));
@@ -291,6 +297,22 @@ impl<'g> Context<'g> {
             self.stored[i] = forced || operand || outputs.contains(&id) || (!constant && worth());
             if !self.stored[i] {
                 inline[i] = set;
+            }
+        }
+    }
+
+    /// Finds sums of which several terms, or one where the sum is stored anyway, are scattered and used nowhere else.
+    fn find_scattered(&mut self, users: &[Vec<NodeId>], outputs: &[NodeId]) {
+        for id in self.nodes().into_iter().filter(|_| self.options.fusion) {
+            let node = self.graph.node(id);
+            let only = |a: &NodeId| users[a.index()].len() == 1 && !outputs.contains(a);
+            let whole = |a: &NodeId| self.graph.ty(*a).axes == node.ty.axes;
+            let sum = |a: &NodeId| matches!(self.graph.node(*a).op, Op::Fiber { red: Red::Sum, .. });
+            let terms = node.args.iter().filter(|a| is_scatter(&self.graph.node(**a).op) && sum(a) && only(a) && whole(a));
+            let terms: Vec<NodeId> = terms.copied().collect();
+            let real = node.op == Op::Map(Fun::Add) && node.ty.elem == Elem::Real;
+            if real && (terms.len() > 1 || terms.len() == 1 && outputs.contains(&id)) {
+                self.scattered.insert(id, terms);
             }
         }
     }
@@ -389,6 +411,11 @@ impl<'g> Context<'g> {
     fn innermost(&self, id: NodeId) -> Option<Axis> {
         self.model_order(id, &[]).last().copied()
     }
+}
+
+/// Does it add up entries wherever an index map sends them?
+pub(super) fn is_scatter(op: &Op) -> bool {
+    matches!(op, Op::Fiber { over, .. } if !over.is_empty())
 }
 
 /// A short name of an operation.

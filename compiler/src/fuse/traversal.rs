@@ -6,7 +6,7 @@ use super::cluster::Cluster;
 use super::context::{Context, Split};
 use super::loops;
 use super::refs::Stored;
-use crate::graph::{Axes, Op, sorted};
+use crate::graph::{At, Axes, NodeId, Op, sorted};
 use crate::plan::{BufferId, Extent, Kernel, Range, Traversal};
 use gannet_lang::program::Axis;
 use std::collections::BTreeMap;
@@ -62,20 +62,31 @@ impl Context<'_> {
         self.finish(b, cluster, true)
     }
 
-    /// The kernels of a scatter: one fills, one accumulates.
+    /// The kernels of a scatter: one fills, with what else is added if it is a sum, and one for each scattered term
+    /// accumulates.
     pub fn scatter(&self, cluster: &Cluster) -> Vec<Kernel> {
         let root = cluster.roots[0];
         let id = root.node();
-        let node = self.graph.node(id);
-        let Op::Fiber { red, over, .. } = &node.op else { unreachable!("fuse: a scatter is a fiber") };
+        let terms = self.scattered.get(&id).cloned().unwrap_or_else(|| vec![id]);
         let targets = self.targets[&root].clone();
         let mut fill = Builder::new(self, None);
         let env = open_all(&mut fill, &self.root_order(root));
-        let value = fill.neutral(self.kind(id), *red);
+        let value = match &self.graph.node(id).op {
+            Op::Fiber { red, .. } => fill.neutral(self.kind(id), *red),
+            _ => fill.rest(id, &terms, &env),
+        };
         for buffer in &targets {
             let address = fill.address(*buffer, &env);
             fill.store(*buffer, address, value);
         }
+        let fill = self.finish(fill, cluster, true);
+        std::iter::once(fill).chain(terms.iter().map(|t| self.accumulated(cluster, *t, &targets))).collect()
+    }
+
+    /// The kernel that accumulates the entries of a fiber in buffers.
+    fn accumulated(&self, cluster: &Cluster, id: NodeId, targets: &[BufferId]) -> Kernel {
+        let node = self.graph.node(id);
+        let Op::Fiber { red, at, over } = &node.op else { unreachable!("fuse: a scatter is a fiber") };
         // Only an axis that the result keeps may be split over threads: two entries never meet across it.
         let all = sorted(self.graph.union(&node.args).into_iter().chain(over.iter().copied()));
         let mut order: Vec<Axis> = all.iter().copied().filter(|a| !over.contains(a)).collect();
@@ -84,17 +95,23 @@ impl Context<'_> {
             size(b).total_cmp(&size(a)).then(a.cmp(b))
         });
         let parallel = !order.is_empty();
-        order.extend(over.iter().copied());
+        let step = |a: &Axis| -> i64 {
+            let terms = at.iter().filter_map(|(_, to)| if let At::Affine { terms, .. } = to { Some(terms) } else { None });
+            terms.flatten().filter(|t| t.1 == *a).map(|t| t.0.abs()).max().unwrap_or(i64::MAX)
+        };
+        let mut inner = over.to_vec();
+        inner.sort_by_key(|a| std::cmp::Reverse(step(a)));
+        order.extend(inner);
         let mut b = Builder::new(self, None);
         let env = open_all(&mut b, &order);
         let value = b.value(node.args[0], &env);
         let (place, inside) = b.scatter_place(id, &env);
         let value = inside.map_or(value, |c| b.masked(self.kind(id), *red, value, c));
-        for buffer in &targets {
+        for buffer in targets {
             let address = b.address(*buffer, &place);
             b.accumulate(*red, *buffer, address, value);
         }
-        vec![self.finish(fill, cluster, true), self.finish(b, cluster, parallel)]
+        self.finish(b, cluster, parallel)
     }
 
     fn finish(&self, b: Builder, cluster: &Cluster, parallel: bool) -> Kernel {
