@@ -20,6 +20,11 @@ pub(super) struct Pos {
 }
 
 impl Pos {
+    /// So much further on.
+    pub fn moved(&self, by: i64) -> Self {
+        Pos { offset: self.offset + by, ..self.clone() }
+    }
+
     /// A loop's counter.
     pub fn counter(id: LoopId) -> Self {
         Pos { terms: smallvec![(Index::Loop(id), 1)], offset: 0 }

@@ -92,7 +92,7 @@ impl Clusters {
     }
 
     fn add_stored(&mut self, cx: &mut Context, id: NodeId) {
-        let scattered = is_scatter(&cx.graph.node(id).op) || cx.scattered.contains_key(&id);
+        let scattered = is_scatter(&cx.graph.node(id).op) || cx.placed.contains_key(&id);
         if let Some(split) = cx.splits.get(&id).copied() {
             let blocks = Blocks { size: split.size, extent: cx.extent(split.axis) };
             self.add_root(cx, Stored::Partial(id), Kind::Partial(split), Some(blocks));

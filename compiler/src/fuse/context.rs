@@ -2,10 +2,11 @@
 //! Law: the storage order of a node never depends on how kernels are merged.
 
 use super::due::{self, Demand};
+use super::parts::Placed;
 use super::prepare::{Parts, parts};
 use super::refs::Stored;
 use super::{Given, LowerOptions};
-use crate::graph::{At, Graph, NodeId, Op, Red};
+use crate::graph::{At, Graph, NodeId, Op};
 use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
 use gannet_lang::program::{Axis, Elem, Fun, Output};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,8 +46,8 @@ pub(super) struct Context<'g> {
     pub stored: Vec<bool>,
     /// Nodes run as contractions.
     pub products: BTreeMap<NodeId, Parts>,
-    /// Sums with terms that are scattered straight into them, and these terms.
-    pub scattered: BTreeMap<NodeId, Vec<NodeId>>,
+    /// Sums with terms that are written straight into them, where they stand.
+    pub placed: BTreeMap<NodeId, Placed>,
     /// Reductions in two steps.
     pub splits: BTreeMap<NodeId, Split>,
     /// The price of one entry, computed from stored nodes.
@@ -76,7 +77,7 @@ impl<'g> Context<'g> {
             live: graph.live(),
             stored: vec![false; n],
             products: BTreeMap::new(),
-            scattered: BTreeMap::new(),
+            placed: BTreeMap::new(),
             splits: BTreeMap::new(),
             cost: vec![0.0; n],
             width: vec![0; n],
@@ -264,8 +265,8 @@ impl<'g> Context<'g> {
         let compared = self.graph.compared_with_extremum();
         let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
         let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
-        self.find_scattered(&users, &outputs);
-        let absorbed: BTreeSet<NodeId> = self.scattered.values().flatten().copied().collect();
+        self.find_placed(&users, &outputs);
+        let absorbed: BTreeSet<NodeId> = self.placed.values().flat_map(|p| p.terms.iter().copied()).collect();
         for id in self.nodes() {
             let i = id.index();
             if self.is_leaf(id) {
@@ -283,7 +284,7 @@ impl<'g> Context<'g> {
                 || !constant
                     && (self.conditions.contains(&id)
                         || matches!(node.op, Op::Reduce(..) | Op::Contract(_))
-                        || self.scattered.contains_key(&id)
+                        || self.placed.contains_key(&id)
                         || is_scatter(&node.op) && !absorbed.contains(&id)
                         || !self.options.fusion
                         || set.len() > WIDE
@@ -292,27 +293,16 @@ impl<'g> Context<'g> {
                 continue;
             }
             let operand = users[i].iter().any(|u| self.has_parts(*u));
+            // What stands in a few places only is written there.
+            if absorbed.contains(&id) {
+                inline[i] = set;
+                continue;
+            }
             let worth =
                 || self.worth_storing(id, &users[i]) || self.read_in_place(id, &users) || self.ends_product(id, &users);
             self.stored[i] = forced || operand || outputs.contains(&id) || (!constant && worth());
             if !self.stored[i] {
                 inline[i] = set;
-            }
-        }
-    }
-
-    /// Finds sums of which several terms, or one where the sum is stored anyway, are scattered and used nowhere else.
-    fn find_scattered(&mut self, users: &[Vec<NodeId>], outputs: &[NodeId]) {
-        for id in self.nodes().into_iter().filter(|_| self.options.fusion) {
-            let node = self.graph.node(id);
-            let only = |a: &NodeId| users[a.index()].len() == 1 && !outputs.contains(a);
-            let whole = |a: &NodeId| self.graph.ty(*a).axes == node.ty.axes;
-            let sum = |a: &NodeId| matches!(self.graph.node(*a).op, Op::Fiber { red: Red::Sum, .. });
-            let terms = node.args.iter().filter(|a| is_scatter(&self.graph.node(**a).op) && sum(a) && only(a) && whole(a));
-            let terms: Vec<NodeId> = terms.copied().collect();
-            let real = node.op == Op::Map(Fun::Add) && node.ty.elem == Elem::Real;
-            if real && (terms.len() > 1 || terms.len() == 1 && outputs.contains(&id)) {
-                self.scattered.insert(id, terms);
             }
         }
     }

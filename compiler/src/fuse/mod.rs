@@ -15,6 +15,7 @@ mod exact;
 mod library;
 mod loops;
 mod orders;
+mod parts;
 mod place;
 mod prepare;
 mod product;

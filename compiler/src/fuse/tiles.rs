@@ -57,12 +57,12 @@ fn worth_looking(g: &Graph, at: &Subst, over: &Axes, x: NodeId) -> bool {
 const SIDE_BY_SIDE: f64 = 8.0;
 
 /// A form as digits: unit and axis, the most significant first.
-struct Digits {
-    axes: SmallVec<[(i64, Axis); 2]>,
-    offset: i64,
+pub(super) struct Digits {
+    pub axes: SmallVec<[(i64, Axis); 2]>,
+    pub offset: i64,
 }
 
-fn digits(g: &Graph, to: &At) -> Option<Digits> {
+pub(super) fn digits(g: &Graph, to: &At) -> Option<Digits> {
     let At::Affine { terms, offset } = to else { return None };
     let mut axes = terms.clone();
     axes.sort_by_key(|t| std::cmp::Reverse(t.0));

@@ -6,8 +6,8 @@ use super::cluster::Cluster;
 use super::context::{Context, Split};
 use super::loops;
 use super::refs::Stored;
-use crate::graph::{At, Axes, NodeId, Op, sorted};
-use crate::plan::{BufferId, Extent, Kernel, Range, Traversal};
+use crate::graph::{At, Axes, NodeId, Op, Red, Subst, sorted};
+use crate::plan::{BufferId, Extent, Kernel, Range, Traversal, ValueId};
 use gannet_lang::program::Axis;
 use std::collections::BTreeMap;
 
@@ -62,54 +62,76 @@ impl Context<'_> {
         self.finish(b, cluster, true)
     }
 
-    /// The kernels of a scatter: one fills, with what else is added if it is a sum, and one for each scattered term
-    /// accumulates.
+    /// The kernels of a scatter: one fills, with what else is added if it is a sum, and one for each term that stands in
+    /// places accumulates.
     pub fn scatter(&self, cluster: &Cluster) -> Vec<Kernel> {
         let root = cluster.roots[0];
         let id = root.node();
-        let terms = self.scattered.get(&id).cloned().unwrap_or_else(|| vec![id]);
         let targets = self.targets[&root].clone();
+        let Some(sum) = self.placed.get(&id) else {
+            let fill = |b: &mut Builder, _: &Env| b.neutral(self.kind(id), self.red(id));
+            return vec![self.filled(cluster, fill), self.accumulated(cluster, id, &targets, false)];
+        };
+        let fill = |b: &mut Builder, env: &Env| b.rest(id, &sum.terms, env);
+        let fill = (!sum.whole).then(|| self.filled(cluster, fill));
+        let terms = sum.terms.iter().map(|t| self.accumulated(cluster, *t, &targets, sum.whole));
+        fill.into_iter().chain(terms).collect()
+    }
+
+    fn red(&self, id: NodeId) -> Red {
+        match &self.graph.node(id).op {
+            Op::Fiber { red, .. } => *red,
+            _ => Red::Sum,
+        }
+    }
+
+    fn filled(&self, cluster: &Cluster, value: impl Fn(&mut Builder, &Env) -> ValueId) -> Kernel {
+        let root = cluster.roots[0];
         let mut fill = Builder::new(self, None);
         let env = open_all(&mut fill, &self.root_order(root));
-        let value = match &self.graph.node(id).op {
-            Op::Fiber { red, .. } => fill.neutral(self.kind(id), *red),
-            _ => fill.rest(id, &terms, &env),
-        };
-        for buffer in &targets {
+        let value = value(&mut fill, &env);
+        for buffer in &self.targets[&root] {
             let address = fill.address(*buffer, &env);
             fill.store(*buffer, address, value);
         }
-        let fill = self.finish(fill, cluster, true);
-        std::iter::once(fill).chain(terms.iter().map(|t| self.accumulated(cluster, *t, &targets))).collect()
+        self.finish(fill, cluster, true)
     }
 
-    /// The kernel that accumulates the entries of a fiber in buffers.
-    fn accumulated(&self, cluster: &Cluster, id: NodeId, targets: &[BufferId]) -> Kernel {
+    /// The kernel that writes the entries of a term into buffers, where they stand; `alone` if no two stand in one place.
+    fn accumulated(&self, cluster: &Cluster, id: NodeId, targets: &[BufferId], alone: bool) -> Kernel {
         let node = self.graph.node(id);
-        let Op::Fiber { red, at, over } = &node.op else { unreachable!("fuse: a scatter is a fiber") };
+        let piece = self.piece(id);
+        let (inner, all): (Vec<Axis>, Axes) = match (&node.op, piece) {
+            (_, Some((axis, ..))) => (vec![axis], self.graph.ty(node.args[0]).axes.clone()),
+            (Op::Fiber { at, over, .. }, _) => {
+                let inputs = self.graph.union(&node.args).into_iter();
+                (by_step(at, over), sorted(inputs.chain(over.iter().copied())))
+            }
+            _ => unreachable!("fuse: a term stands in places"),
+        };
         // Only an axis that the result keeps may be split over threads: two entries never meet across it.
-        let all = sorted(self.graph.union(&node.args).into_iter().chain(over.iter().copied()));
-        let mut order: Vec<Axis> = all.iter().copied().filter(|a| !over.contains(a)).collect();
+        let mut order: Vec<Axis> = all.iter().copied().filter(|a| !inner.contains(a)).collect();
         order.sort_by(|a, b| {
             let size = |a: &Axis| self.graph.tables.entries(&[*a]);
             size(b).total_cmp(&size(a)).then(a.cmp(b))
         });
-        let parallel = !order.is_empty();
-        let step = |a: &Axis| -> i64 {
-            let terms = at.iter().filter_map(|(_, to)| if let At::Affine { terms, .. } = to { Some(terms) } else { None });
-            terms.flatten().filter(|t| t.1 == *a).map(|t| t.0.abs()).max().unwrap_or(i64::MAX)
-        };
-        let mut inner = over.to_vec();
-        inner.sort_by_key(|a| std::cmp::Reverse(step(a)));
+        let parallel = alone || !order.is_empty();
         order.extend(inner);
         let mut b = Builder::new(self, None);
         let env = open_all(&mut b, &order);
         let value = b.value(node.args[0], &env);
-        let (place, inside) = b.scatter_place(id, &env);
-        let value = inside.map_or(value, |c| b.masked(self.kind(id), *red, value, c));
+        let (place, inside) = match piece {
+            Some((axis, to, start)) => (moved(&env, axis, to, start), None),
+            None => b.scatter_place(id, &env),
+        };
+        let red = self.red(id);
+        let value = inside.map_or(value, |c| b.masked(self.kind(id), red, value, c));
         for buffer in targets {
             let address = b.address(*buffer, &place);
-            b.accumulate(*red, *buffer, address, value);
+            match alone {
+                true => b.store(*buffer, address, value),
+                false => b.accumulate(red, *buffer, address, value),
+            }
         }
         self.finish(b, cluster, parallel)
     }
@@ -213,6 +235,28 @@ impl Uses {
     fn only_same_entry(&self, user: Stored, used: Stored) -> bool {
         self.0[&user].get(&used).copied().unwrap_or(true)
     }
+}
+
+/// Reduced axes, those that take the longest steps in the result outermost.
+fn by_step(at: &Subst, over: &Axes) -> Vec<Axis> {
+    let step = |a: &Axis| -> i64 {
+        let terms = at.iter().filter_map(|(_, to)| if let At::Affine { terms, .. } = to { Some(terms) } else { None });
+        terms.flatten().filter(|t| t.1 == *a).map(|t| t.0.abs()).max().unwrap_or(i64::MAX)
+    };
+    let mut order = over.to_vec();
+    order.sort_by_key(|a| std::cmp::Reverse(step(a)));
+    order
+}
+
+/// The entry `start` places further on along another axis.
+fn moved(env: &Env, axis: Axis, to: Axis, start: i64) -> Env {
+    let place = |(a, pos): &(Axis, Pos)| match *a == axis {
+        true => (to, pos.moved(start)),
+        false => (*a, pos.clone()),
+    };
+    let mut moved: Env = env.iter().map(place).collect();
+    moved.sort();
+    moved
 }
 
 fn open_all(b: &mut Builder, order: &[Axis]) -> Env {
