@@ -230,10 +230,15 @@ impl<'g> Context<'g> {
 
     /// Can a product's factor be read from it by strides, with no copy of its own?
     fn read_in_place(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
+        !self.strided(id) && self.leads_to_factor(id, users)
+    }
+
+    /// Is it a product's factor through reads by strides that make it no smaller?
+    fn leads_to_factor(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
         let entries = |n: NodeId| self.graph.tables.entries(&self.graph.ty(n).axes);
         let factor = |u: NodeId| users[u.index()].iter().any(|p| self.products.contains_key(p));
-        let windows = |u: NodeId| self.plain_read(u) && entries(u) >= entries(id) && factor(u);
-        !self.strided(id) && users[id.index()].iter().any(|u| windows(*u))
+        let reads = users[id.index()].iter().filter(|u| self.plain_read(**u) && entries(**u) >= entries(id));
+        reads.into_iter().any(|u| factor(*u) || self.leads_to_factor(*u, users))
     }
 
     /// Is it what becomes of a product's entries, which nobody else asks for? Then it is stored in their stead.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 impl Context<'_> {
     pub(super) fn choose_orders(&mut self, given: Given<'_>) {
         let reduced = self.reduced_axes();
-        let windowed = self.windowed_axes();
+        let (images, windowed) = (self.image_axes(), self.windowed_axes());
         let tables = &self.graph.tables;
         let mut known: Vec<Vec<Axis>> = Vec::new();
         known.extend(given.orders.iter().cloned());
@@ -38,9 +38,9 @@ impl Context<'_> {
                 _ => {
                     let axes = &self.graph.ty(id).axes;
                     let like = known.iter().find(|order| is_order_of(order, axes)).cloned();
-                    let order = like
-                        .or_else(|| self.order_of_operand(id))
-                        .unwrap_or_else(|| self.natural_order(axes, &windowed[id.index()], &reduced[id.index()]));
+                    let order = like.or_else(|| self.order_of_operand(id)).unwrap_or_else(|| {
+                        self.natural_order(axes, [&images, &windowed, &reduced].map(|m| &m[id.index()][..]))
+                    });
                     if !windowed[id.index()].is_empty() {
                         known.push(order.clone());
                     }
@@ -112,11 +112,14 @@ impl Context<'_> {
         places
     }
 
-    /// The rows of data outermost, then what windows move along, then open dims, axes that are reduced innermost.
-    fn natural_order(&self, axes: &[Axis], windowed: &[Axis], reduced: &[Axis]) -> Vec<Axis> {
+    /// The rows of data outermost, then axes of images, then what windows move along, then open dims, axes that are reduced innermost.
+    fn natural_order(&self, axes: &[Axis], [images, windowed, reduced]: [&[Axis]; 3]) -> Vec<Axis> {
         let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
         let mut order = axes.to_vec();
-        order.sort_by_key(|a| (!self.is_row(*a), !windowed.contains(a), reduced.contains(a), !open(a), *a));
+        order.sort_by_key(|a| {
+            let apart = !images.contains(a) || windowed.contains(a);
+            (!self.is_row(*a), apart, !windowed.contains(a), reduced.contains(a), !open(a), *a)
+        });
         order
     }
 
@@ -151,27 +154,61 @@ impl Context<'_> {
         reduced
     }
 
-    /// The axes of each node along which windows of it are read: whatever else it has lies side by side in every window.
+    /// Axes of each node along which windows of it are read: whatever else it has lies side by side in every window.
     fn windowed_axes(&self) -> Vec<Vec<Axis>> {
-        let mut windowed: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
+        self.carried_back(vec![Vec::new(); self.graph.len()], true)
+    }
+
+    /// Axes of each node that products of its windows keep, besides those along which windows move: its images lie
+    /// apart along them.
+    fn image_axes(&self) -> Vec<Vec<Axis>> {
+        let mut kept: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
+        for (id, parts) in &self.products {
+            let stays = |a: &Axis| !parts.k.contains(a);
+            for factor in self.graph.node(*id).args.iter().filter(|f| self.moves_windows(**f, &stays)) {
+                let axes: Vec<Axis> = self.graph.ty(*factor).axes.iter().copied().filter(stays).collect();
+                kept[factor.index()].extend(axes);
+            }
+        }
+        self.carried_back(kept, false)
+    }
+
+    /// Does a factor read windows whose places stay, and not their insides?
+    fn moves_windows(&self, factor: NodeId, stays: &dyn Fn(&Axis) -> bool) -> bool {
+        let node = self.graph.node(factor);
+        let Op::Read { at, .. } = &node.op else { return false };
+        let size = |a: &Axis| self.graph.tables.entries(&[*a]);
+        let forms = at.iter().filter_map(|(_, to)| match to {
+            At::Affine { terms, .. } if terms.len() > 1 => {
+                terms.iter().map(|t| t.1).reduce(|a, b| if size(&b) > size(&a) { b } else { a })
+            }
+            _ => None,
+        });
+        let places: Vec<Axis> = forms.collect();
+        !places.is_empty() && places.iter().all(stays)
+    }
+
+    /// Marks of axes carried from results to operands; with `windows`, reads of windows mark what they move along.
+    fn carried_back(&self, mut marked: Vec<Vec<Axis>>, windows: bool) -> Vec<Vec<Axis>> {
         for id in self.nodes().into_iter().rev() {
             let node = self.graph.node(id);
-            let own = windowed[id.index()].clone();
+            let own = marked[id.index()].clone();
             match &node.op {
-                Op::Map(_) => node.args.iter().for_each(|a| add(&mut windowed[a.index()], &own, self.graph.ty(*a))),
+                Op::Map(_) => node.args.iter().for_each(|a| add(&mut marked[a.index()], &own, self.graph.ty(*a))),
                 Op::Read { at, .. } => {
-                    let moves = |to: &At| match to {
-                        At::Affine { terms, .. } => terms.len() > 1 || terms.iter().any(|t| own.contains(&t.1)),
+                    let carries = |to: &At| match to {
+                        At::Affine { terms, .. } if terms.len() > 1 => windows,
+                        At::Affine { terms, .. } => terms.iter().any(|t| own.contains(&t.1)),
                         At::Arg(_) => false,
                     };
                     let kept = own.iter().copied().filter(|a| at.iter().all(|(b, _)| b != a));
-                    let axes: Vec<Axis> = at.iter().filter(|r| moves(&r.1)).map(|r| r.0).chain(kept).collect();
-                    add(&mut windowed[node.args[0].index()], &axes, self.graph.ty(node.args[0]));
+                    let axes: Vec<Axis> = at.iter().filter(|r| carries(&r.1)).map(|r| r.0).chain(kept).collect();
+                    add(&mut marked[node.args[0].index()], &axes, self.graph.ty(node.args[0]));
                 }
                 _ => {}
             }
         }
-        windowed
+        marked
     }
 
     /// The storage order of the largest stored node from which `id` is computed, by the axes it shares with `axes`

@@ -4,7 +4,7 @@
 use super::context::{Context, is_scatter};
 use super::tiles::digits;
 use crate::graph::{At, NodeId, Op, Red};
-use gannet_lang::program::{Axis, Elem, Fun, Size};
+use gannet_lang::program::{Axis, Elem, Fun};
 
 /// A placed term that has at most one entry for so many of the result is written where it stands; else it is looked up
 /// from everywhere.
@@ -41,13 +41,6 @@ impl Context<'_> {
         is_scatter(op) && matches!(op, Op::Fiber { red: Red::Sum, .. })
     }
 
-    fn fixed(&self, axis: Axis) -> Option<i64> {
-        match self.graph.tables.dims[axis.dim.index()].size {
-            Size::Fixed(n) => Some(n as i64),
-            _ => None,
-        }
-    }
-
     /// A short piece of an axis, all of it inside.
     fn is_placed(&self, id: NodeId) -> bool {
         let entries = |id: NodeId| self.graph.tables.entries(&self.graph.ty(id).axes);
@@ -61,7 +54,7 @@ impl Context<'_> {
         let [(axis, At::Affine { terms, offset })] = &at[..] else { return None };
         let [(1, to)] = terms[..] else { return None };
         let x = node.args[0];
-        let inside = *offset <= 0 && self.fixed(*axis)? - offset <= self.fixed(to)?;
+        let inside = *offset <= 0 && self.graph.tables.fixed(*axis)? - offset <= self.graph.tables.fixed(to)?;
         let zero = self.graph.as_num(*node.args.last()?) == Some(0.0);
         (inside && zero && !self.graph.ty(x).has(to)).then_some((*axis, to, -offset))
     }
@@ -79,13 +72,13 @@ impl Context<'_> {
             next = *end;
             fits
         });
-        joined && self.fixed(axis) == Some(next)
+        joined && self.graph.tables.fixed(axis) == Some(next)
     }
 
     /// The axis along which a term stands, where it starts and where it ends, if it has one entry for each place there.
     fn interval(&self, id: NodeId) -> Option<(Axis, i64, i64)> {
         if let Some((axis, to, start)) = self.piece(id) {
-            return Some((to, start, start + self.fixed(axis)?));
+            return Some((to, start, start + self.graph.tables.fixed(axis)?));
         }
         let node = self.graph.node(id);
         let Op::Fiber { at, over, .. } = &node.op else { return None };
@@ -93,7 +86,7 @@ impl Context<'_> {
         let digits = digits(self.graph, to)?;
         let mut used: Vec<Axis> = digits.axes.iter().map(|d| d.1).collect();
         used.sort();
-        let entries = used.iter().map(|a| self.fixed(*a)).product::<Option<i64>>()?;
+        let entries = used.iter().map(|a| self.graph.tables.fixed(*a)).product::<Option<i64>>()?;
         (used[..] == over[..] && used.iter().all(|a| self.graph.ty(node.args[0]).has(*a))).then_some((
             *axis,
             digits.offset,

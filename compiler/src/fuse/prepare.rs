@@ -183,7 +183,7 @@ fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> N
 }
 
 /// `x` repeated along an axis that it lacks.
-fn spread(g: &mut Graph, x: NodeId, axis: Axis) -> NodeId {
+pub(super) fn spread(g: &mut Graph, x: NodeId, axis: Axis) -> NodeId {
     let iota = g.add(Op::Iota(axis), []);
     let here = g.map2(Fun::Ge, iota, iota);
     g.add(Op::Map(Fun::Select), [here, x, x])

@@ -1,23 +1,28 @@
 //! Tiles: the adjoint of reads that cut an axis into tiles looks up the one entry of each place.
 //! Law: an axis is taken apart like a number in mixed digits, all of which are used.
 
+use super::prepare::spread;
 use crate::graph::{At, Axes, Graph, NodeId, Num, Op, Red, Subst, neutral};
-use gannet_lang::program::{Axis, Elem, Fun, Size};
+use gannet_lang::program::{Axis, Elem, Fun};
 use smallvec::SmallVec;
 
 /// The fiber as a guarded read, if every place is reached by one entry at most and can be taken apart to find it.
 pub(super) fn tiled(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> Option<NodeId> {
-    let x = args[0];
+    let mut x = args[0];
     if !worth_looking(g, at, over, x) {
         return None;
     }
     let forms: Vec<(Axis, Digits)> = at.iter().map(|(a, to)| Some((*a, digits(g, to)?))).collect::<Option<_>>()?;
     let mut used: Vec<Axis> = forms.iter().flat_map(|(_, d)| d.axes.iter().map(|t| t.1)).collect();
     used.sort();
-    // Without its first digit a place beyond the last entry could not be told from one that has an entry.
-    let told = forms.iter().all(|(_, d)| g.ty(x).has(d.axes[0].1));
-    if !told || used.windows(2).any(|w| w[0] == w[1]) || used[..] != over[..] {
+    if used.windows(2).any(|w| w[0] == w[1]) || used[..] != over[..] {
         return None;
+    }
+    // Without its first digit a place beyond the last entry could not be told from one that has an entry.
+    for (_, d) in &forms {
+        if !g.ty(x).has(d.axes[0].1) {
+            x = spread(g, x, d.axes[0].1);
+        }
     }
     let outside = match g.ty(x).elem {
         Elem::Real => g.num(neutral(red)),
@@ -35,7 +40,7 @@ pub(super) fn tiled(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[No
             let unit = g.int(*unit);
             let mut digit = g.map2(Fun::IntDiv, place, unit);
             if k > 0 {
-                let size = g.int(fixed(g, *axis)?);
+                let size = g.int(g.tables.fixed(*axis)?);
                 digit = g.map2(Fun::Mod, digit, size);
             }
             reads.push((*axis, At::Arg(indices.len() as u8 + 1)));
@@ -66,13 +71,6 @@ pub(super) fn digits(g: &Graph, to: &At) -> Option<Digits> {
     let At::Affine { terms, offset } = to else { return None };
     let mut axes = terms.clone();
     axes.sort_by_key(|t| std::cmp::Reverse(t.0));
-    let complete = axes.windows(2).all(|w| fixed(g, w[1].1).is_some_and(|n| w[0].0 == w[1].0 * n));
+    let complete = axes.windows(2).all(|w| g.tables.fixed(w[1].1).is_some_and(|n| w[0].0 == w[1].0 * n));
     (complete && axes.last()?.0 == 1).then_some(Digits { axes, offset: *offset })
-}
-
-fn fixed(g: &Graph, axis: Axis) -> Option<i64> {
-    match g.tables.dims[axis.dim.index()].size {
-        Size::Fixed(n) => Some(n as i64),
-        _ => None,
-    }
 }

@@ -73,20 +73,14 @@ struct Reach {
 impl Reach {
     fn of(g: &Graph, axis: Axis, to: &At) -> Option<Reach> {
         let At::Affine { terms, offset } = to else { return None };
-        fixed(g, axis)?;
+        let size = |a: Axis| g.tables.fixed(a).filter(|n| *n > 0);
+        size(axis)?;
         let (mut low, mut high) = (*offset, *offset);
         for (c, a) in terms {
-            let far = c * (fixed(g, *a)? - 1);
+            let far = c * (size(*a)? - 1);
             (low, high) = (low + far.min(0), high + far.max(0));
         }
         Some(Reach { axis, terms: terms.clone(), offset: *offset, low, high })
-    }
-}
-
-fn fixed(g: &Graph, axis: Axis) -> Option<i64> {
-    match g.tables.dims[axis.dim.index()].size {
-        Size::Fixed(n) if n > 0 => Some(n as i64),
-        _ => None,
     }
 }
 

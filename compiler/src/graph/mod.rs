@@ -101,6 +101,14 @@ impl Tables {
         tables
     }
 
+    /// The size of an axis, if the program fixes it.
+    pub fn fixed(&self, axis: Axis) -> Option<i64> {
+        match self.dims[axis.dim.index()].size {
+            Size::Fixed(n) => Some(n as i64),
+            _ => None,
+        }
+    }
+
     /// The assumed number of entries of a set of axes.
     pub fn entries(&self, axes: &[Axis]) -> f64 {
         axes.iter().map(|a| self.assumed[a.dim.index()] as f64).product()
