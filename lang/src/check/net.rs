@@ -156,6 +156,12 @@ impl Elab<'_> {
         let name = instance.net.decl.name.name.clone();
         let pairs = self.pair(&name, &instance.net.decl.params.clone(), args, span, scope)?;
         let Ran { value, scope: inner, axes } = self.run_net(&instance, pairs, span)?;
+        // What the call gives comes first: `f(x).s` is what `r = f(x)`, `r.s` is.
+        if let Value::Record(fields) = &value
+            && let Some((_, v)) = fields.iter().find(|f| f.0 == field.name)
+        {
+            return Ok(Some(v.clone()));
+        }
         if let Some(found) = inner.own(&field.name) {
             if axes.is_empty() || self.sample_tensor(&found).is_none() {
                 return Ok(Some(found));
@@ -163,10 +169,9 @@ impl Elab<'_> {
             return self.each_tensor(&found, span, &mut |elab, t| Ok(elab.close_over(&axes, t, span))).map(Some);
         }
         match value {
-            Value::Record(fields) => match fields.iter().find(|f| f.0 == field.name) {
-                Some((_, v)) => Ok(Some(v.clone())),
-                None => fail(self.no_field(&field.name, field.span, fields.into_iter().map(|f| f.0).collect())),
-            },
+            Value::Record(fields) => {
+                fail(self.no_field(&field.name, field.span, fields.into_iter().map(|f| f.0).collect()))
+            }
             Value::Tensor(t) if field.name == "T" && t.axes.len() == 2 => {
                 Ok(Some(Value::Tensor(Tensor { id: t.id, axes: vec![t.axes[1], t.axes[0]] })))
             }
