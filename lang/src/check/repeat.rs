@@ -213,11 +213,14 @@ impl Elab<'_> {
             let inner = Scope::inside(&start);
             let lenient = std::mem::replace(&mut self.lenient, true);
             let mode = Mode { advance: false, ..self.mode.clone() };
+            let mut condition = None;
             let tried = self.in_mode(mode, |elab| {
                 elab.loop_body(repeat, |elab, stmt| {
                     elab.on_trial(|elab| elab.loop_stmt(stmt, repeat, &inner));
                     Ok(())
-                })
+                })?;
+                condition = elab.condition_before(repeat, &start);
+                Ok(())
             });
             self.carriers.pop();
             self.lenient = lenient;
@@ -231,10 +234,34 @@ impl Elab<'_> {
                     grown = true;
                 }
             }
+            if let Some(condition) = condition.filter(|_| !grown) {
+                grown = self.apart(repeat, &condition);
+            }
             if !grown {
                 return;
             }
         }
+    }
+
+    /// The condition that each entry of the index variables around is stopped by, on trial.
+    fn condition_before(&mut self, repeat: &Repeat<'_>, start: &Rc<Scope>) -> Option<Tensor> {
+        let condition = repeat.ast.condition.as_ref().filter(|_| !repeat.ast.until)?;
+        self.on_trial(|elab| elab.eval_tensor(condition, start))
+    }
+
+    /// Widens states over the index variables that the condition depends on: each of their entries stops by itself, so it
+    /// has values of its own. Were there any to widen?
+    fn apart(&mut self, repeat: &mut Repeat<'_>, condition: &Tensor) -> bool {
+        let mut grown = false;
+        for state in &mut repeat.states {
+            let wider = self.map_value(&state.first, state.span, |elab, t| {
+                let wider = elab.wider(t, condition, repeat.axis, state.span);
+                grown |= wider.is_some();
+                wider.unwrap_or_else(|| t.clone())
+            });
+            state.first = wider.unwrap_or_else(|_| state.first.clone());
+        }
+        grown
     }
 
     /// The first value over the axes of the next one, if it lacks some.
