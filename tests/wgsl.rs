@@ -1,4 +1,4 @@
-//! The WGSL of every example is valid: naga parses and validates each module, as a browser would.
+//! The WGSL of every example and workload is valid: naga parses and validates each module, as a browser would.
 
 use gannet::Model;
 use gannet::compiler::CompileOptions;
@@ -6,9 +6,11 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::path::PathBuf;
 
 fn examples() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the examples are there")
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["examples", "bench"].map(|f| std::fs::read_dir(root.join(f)).expect("the examples are there"));
+    let mut files: Vec<PathBuf> = folders
+        .into_iter()
+        .flatten()
         .filter_map(|e| e.ok().map(|e| e.path()))
         .filter(|p| p.extension().is_some_and(|e| e == "gnt"))
         .collect();

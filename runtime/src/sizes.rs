@@ -52,7 +52,7 @@ pub fn assume(unit: &Unit, sizes: &Sizes, data: Option<&Dataset>, assumed: &mut 
             assumed[k] = n;
         } else if let Size::Of(e) = &dim.size {
             let known: Vec<Option<u64>> = assumed.iter().map(|n| Some(*n)).collect();
-            assumed[k] = eval(e, &known).and_then(|n| u64::try_from(n).ok()).unwrap_or(assumed[k]).max(1);
+            assumed[k] = size_of(e, &known).unwrap_or(assumed[k]).max(1);
         }
     }
 }
@@ -68,7 +68,7 @@ pub fn complete(unit: &Unit, sizes: &Sizes, batch: u64, needed: &[bool]) -> Resu
     }
     for k in 0..unit.dims.len() {
         if let Size::Of(e) = &unit.dims[k].size {
-            known[k] = eval(e, &known).and_then(|n| u64::try_from(n).ok());
+            known[k] = size_of(e, &known);
         }
     }
     for ask in &unit.asks {
@@ -93,6 +93,11 @@ pub fn complete(unit: &Unit, sizes: &Sizes, batch: u64, needed: &[bool]) -> Resu
         }
     }
     Ok(out)
+}
+
+/// An expression's value, if it is a size.
+fn size_of(e: &SizeExpr, known: &[Option<u64>]) -> Option<u64> {
+    eval(e, known).and_then(|n| u64::try_from(n).ok())
 }
 
 fn eval(e: &SizeExpr, known: &[Option<u64>]) -> Option<i64> {

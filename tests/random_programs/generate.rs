@@ -289,8 +289,8 @@ impl Gen {
                 self.line(format!("total = total + mean(straight({u}))"));
             }
             2 => self.line(format!("total = total + 0.1*sum(cholesky([[2 + mean(sin({u})), 0.3], [0.3, 3]]))")),
-            7 if order < 2 => self.windows(u),
             3 if order < 2 => self.line(format!("total = total + 0.1*mean(sign({u} + 0.137))")),
+            7 if order < 2 => self.windows(u),
             _ => {}
         }
     }

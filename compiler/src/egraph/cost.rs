@@ -59,7 +59,7 @@ fn map(fun: Fun) -> f64 {
 }
 
 fn reduction(g: &Graph, _red: Red, axes: &[Axis], x: NodeId) -> f64 {
-    let all = g.tables.entries(&g.ty(x).axes);
+    let all = g.entries(x);
     let result: Vec<Axis> = g.ty(x).axes.iter().copied().filter(|a| !axes.contains(a)).collect();
     LAUNCH + all * CHEAP + g.tables.entries(&result) * WIDTH * BYTE
 }

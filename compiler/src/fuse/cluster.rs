@@ -1,7 +1,7 @@
 //! Clusters: which stored things one kernel computes.
 //! Law: between two members of a cluster there is no path through another cluster.
 
-use super::context::{Context, Split, is_scatter};
+use super::context::{Context, Split};
 use super::refs::{Ref, Stored};
 use crate::graph::{Axes, NodeId, Op};
 use crate::plan::{Blocks, Home};
@@ -92,7 +92,7 @@ impl Clusters {
     }
 
     fn add_stored(&mut self, cx: &mut Context, id: NodeId) {
-        let scattered = is_scatter(&cx.graph.node(id).op) || cx.placed.contains_key(&id);
+        let scattered = cx.placed.contains_key(&id);
         if let Some(split) = cx.splits.get(&id).copied() {
             let blocks = Blocks { size: split.size, extent: cx.extent(split.axis) };
             self.add_root(cx, Stored::Partial(id), Kind::Partial(split), Some(blocks));
@@ -282,11 +282,9 @@ impl Clusters {
         let enough = after >= before || after >= PARALLEL || (tiny && small);
         // A scalar beside a large pass must not put all of it into one iteration.
         let keeps = |c: &Cluster| c.work < MUCH || after >= PARALLEL || after >= size(&c.outer);
-        if !self.gains(cx, &a, &b) {
-            return false;
-        }
-        let along = |c: &Cluster| c.roots.iter().all(|r| !cx.goes_across(*r, &c.outer, &outer));
-        if !enough || !keeps(&a) || !keeps(&b) || !along(&a) || !along(&b) || self.detour(i, j) || self.detour(j, i) {
+        let keeps = |c: &Cluster| keeps(c) && c.roots.iter().all(|r| !cx.goes_across(*r, &c.outer, &outer));
+        let worth = enough && keeps(&a) && keeps(&b) && self.gains(cx, &a, &b);
+        if !worth || self.detour(i, j) || self.detour(j, i) {
             return false;
         }
         let merged = self.joined(&a, &b, outer);
@@ -300,7 +298,7 @@ impl Clusters {
         let refs = |c: &Cluster| -> Vec<Ref> { c.roots.iter().flat_map(|r| &self.refs[r]).cloned().collect() };
         let (ra, rb) = (refs(a), refs(b));
         let related = |c: &Cluster, refs: &[Ref]| refs.iter().any(|r| c.roots.contains(&r.stored));
-        let large = |s: Stored| cx.graph.tables.entries(&cx.graph.ty(s.node()).axes) > LARGE_ARRAY;
+        let large = |s: Stored| cx.graph.entries(s.node()) > LARGE_ARRAY;
         let common = |x: &Ref| x.full && large(x.stored) && rb.iter().any(|y| y.full && y.stored == x.stored);
         let long = |c: &Cluster| c.work >= MUCH && c.roots.iter().any(|r| large(*r));
         !long(a) || !long(b) || related(a, &rb) || related(b, &ra) || ra.iter().any(common)

@@ -46,7 +46,7 @@ pub(super) struct Context<'g> {
     pub stored: Vec<bool>,
     /// Nodes run as contractions.
     pub products: BTreeMap<NodeId, Parts>,
-    /// Sums with terms that are written straight into them, where they stand.
+    /// What is put together from terms that are written where they stand: scatters, and sums of them.
     pub placed: BTreeMap<NodeId, Placed>,
     /// Reductions in two steps.
     pub splits: BTreeMap<NodeId, Split>,
@@ -235,7 +235,7 @@ impl<'g> Context<'g> {
 
     /// Is it a product's factor through reads by strides that make it no smaller?
     fn leads_to_factor(&self, id: NodeId, users: &[Vec<NodeId>]) -> bool {
-        let entries = |n: NodeId| self.graph.tables.entries(&self.graph.ty(n).axes);
+        let entries = |n: NodeId| self.graph.entries(n);
         let factor = |u: NodeId| users[u.index()].iter().any(|p| self.products.contains_key(p));
         let reads = users[id.index()].iter().filter(|u| self.plain_read(**u) && entries(**u) >= entries(id));
         reads.into_iter().any(|u| factor(*u) || self.leads_to_factor(*u, users))
@@ -271,7 +271,7 @@ impl<'g> Context<'g> {
         let mut inline: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.len()];
         let outputs: Vec<NodeId> = self.graph.outputs.iter().map(|o| o.1).collect();
         self.find_placed(&users, &outputs);
-        let absorbed: BTreeSet<NodeId> = self.placed.values().flat_map(|p| p.terms.iter().copied()).collect();
+        let absorbed = self.absorbed();
         for id in self.nodes() {
             let i = id.index();
             if self.is_leaf(id) {
@@ -290,7 +290,6 @@ impl<'g> Context<'g> {
                     && (self.conditions.contains(&id)
                         || matches!(node.op, Op::Reduce(..) | Op::Contract(_))
                         || self.placed.contains_key(&id)
-                        || is_scatter(&node.op) && !absorbed.contains(&id)
                         || !self.options.fusion
                         || set.len() > WIDE
                         || compared.contains(&id) && !self.rounds_alike(id));
@@ -299,7 +298,7 @@ impl<'g> Context<'g> {
             }
             let operand = users[i].iter().any(|u| self.has_parts(*u));
             // What stands in a few places only is written there.
-            if absorbed.contains(&id) {
+            if absorbed.contains(&id) && !self.placed.contains_key(&id) {
                 inline[i] = set;
                 continue;
             }
@@ -328,7 +327,7 @@ impl<'g> Context<'g> {
 
     /// Do users need each entry several times?
     fn repeated(&self, id: NodeId, users: &[NodeId]) -> bool {
-        let own = self.graph.tables.entries(&self.graph.ty(id).axes);
+        let own = self.graph.entries(id);
         users.iter().any(|u| {
             let node = self.graph.node(*u);
             let inner: &[Axis] = match &node.op {
@@ -406,11 +405,6 @@ impl<'g> Context<'g> {
     fn innermost(&self, id: NodeId) -> Option<Axis> {
         self.model_order(id, &[]).last().copied()
     }
-}
-
-/// Does it add up entries wherever an index map sends them?
-pub(super) fn is_scatter(op: &Op) -> bool {
-    matches!(op, Op::Fiber { over, .. } if !over.is_empty())
 }
 
 /// A short name of an operation.

@@ -112,7 +112,8 @@ impl Context<'_> {
         places
     }
 
-    /// The rows of data outermost, then axes of images, then what windows move along, then open dims, axes that are reduced innermost.
+    /// The rows of data outermost, then axes of images, then what windows move along, then open dims, axes that are
+    /// reduced innermost.
     fn natural_order(&self, axes: &[Axis], [images, windowed, reduced]: [&[Axis]; 3]) -> Vec<Axis> {
         let open = |a: &Axis| !matches!(self.graph.tables.dims[a.dim.index()].size, Size::Fixed(_));
         let mut order = axes.to_vec();
@@ -132,26 +133,18 @@ impl Context<'_> {
     /// wherever what else they go over is stored.
     fn reduced_axes(&self) -> Vec<Vec<Axis>> {
         let mut reduced: Vec<Vec<Axis>> = vec![Vec::new(); self.graph.len()];
-        let rows = |axes: &[Axis]| axes.iter().any(|a| self.is_row(*a));
-        for id in self.nodes().into_iter().rev() {
+        for id in self.nodes() {
             let node = self.graph.node(id);
-            let own: Vec<Axis> = match &node.op {
-                Op::Reduce(_, axes) | Op::Contract(axes) if rows(axes) => continue,
-                Op::Reduce(_, axes) => axes.to_vec(),
-                Op::Contract(axes) if !self.products.contains_key(&id) => axes.to_vec(),
-                Op::Map(_) => reduced[id.index()].clone(),
-                Op::Read { at, .. } => {
-                    let list = renamed_back(at, &reduced[id.index()]);
-                    add(&mut reduced[node.args[0].index()], &list, self.graph.ty(node.args[0]));
-                    continue;
-                }
+            let own = match &node.op {
+                Op::Reduce(_, axes) => axes,
+                Op::Contract(axes) if !self.products.contains_key(&id) => axes,
                 _ => continue,
             };
-            for arg in &node.args {
-                add(&mut reduced[arg.index()], &own, self.graph.ty(*arg));
+            if !own.iter().any(|a| self.is_row(*a)) {
+                node.args.iter().for_each(|a| add(&mut reduced[a.index()], own, self.graph.ty(*a)));
             }
         }
-        reduced
+        self.carried_back(reduced, false)
     }
 
     /// Axes of each node along which windows of it are read: whatever else it has lies side by side in every window.
@@ -246,15 +239,6 @@ impl Context<'_> {
         }
         best.1
     }
-}
-
-/// Axes of a read's operand that have these names in its result.
-fn renamed_back(at: &[(Axis, At)], axes: &[Axis]) -> Vec<Axis> {
-    let back = |a: &Axis| {
-        let from = at.iter().find(|(_, to)| to.as_axis() == Some(*a)).map(|(from, _)| *from);
-        from.or_else(|| at.iter().all(|(from, _)| from != a).then_some(*a))
-    };
-    axes.iter().filter_map(back).collect()
 }
 
 /// Adds those axes that a type has to a sorted list.

@@ -1,16 +1,17 @@
 //! Vectors put together from parts: sums of terms that each stand somewhere in the result and are nought elsewhere.
 //! Law: a term is written only where it stands. If the terms fill the result without meeting, nothing else is written.
 
-use super::context::{Context, is_scatter};
+use super::context::Context;
 use super::tiles::digits;
 use crate::graph::{At, NodeId, Op, Red};
 use gannet_lang::program::{Axis, Elem, Fun};
+use std::collections::BTreeSet;
 
 /// A placed term that has at most one entry for so many of the result is written where it stands; else it is looked up
 /// from everywhere.
 const SPARSE: f64 = 4.0;
 
-/// The terms of a sum that are written where they stand.
+/// Terms that are written where they stand: some of a sum's, or a scatter by itself.
 pub(super) struct Placed {
     pub terms: Vec<NodeId>,
     /// Do they fill the result, each entry once?
@@ -19,7 +20,7 @@ pub(super) struct Placed {
 
 impl Context<'_> {
     /// Finds sums of which several terms, or one where the sum is stored anyway, stand in places and are used nowhere
-    /// else.
+    /// else, and the scatters that are left.
     pub(super) fn find_placed(&mut self, users: &[Vec<NodeId>], outputs: &[NodeId]) {
         for id in self.nodes().into_iter().filter(|_| self.options.fusion) {
             let node = self.graph.node(id);
@@ -34,6 +35,18 @@ impl Context<'_> {
                 self.placed.insert(id, Placed { terms, whole });
             }
         }
+        let absorbed: BTreeSet<NodeId> = self.absorbed();
+        let alone = |id: &NodeId| is_scatter(&self.graph.node(*id).op) && !absorbed.contains(id);
+        for id in self.nodes().into_iter().filter(alone).collect::<Vec<_>>() {
+            let terms = vec![id];
+            let whole = self.fill(&terms);
+            self.placed.insert(id, Placed { terms, whole });
+        }
+    }
+
+    /// Terms of sums that are written where they stand.
+    pub(super) fn absorbed(&self) -> BTreeSet<NodeId> {
+        self.placed.values().flat_map(|p| p.terms.iter().copied()).collect()
     }
 
     fn is_sum_of_places(&self, id: NodeId) -> bool {
@@ -93,4 +106,9 @@ impl Context<'_> {
             digits.offset + entries,
         ))
     }
+}
+
+/// Does it add up entries wherever an index map sends them?
+fn is_scatter(op: &Op) -> bool {
+    matches!(op, Op::Fiber { over, .. } if !over.is_empty())
 }

@@ -4,7 +4,7 @@
 
 use super::tiles::tiled;
 use super::windows::bordered;
-use crate::graph::{At, Axes, Graph, NodeId, Op, Red, Subst, neutral, sorted};
+use crate::graph::{At, Axes, Graph, NodeId, Num, Op, Red, Subst, neutral, sorted};
 use gannet_lang::program::{Axis, Elem, Fun};
 use smallvec::SmallVec;
 
@@ -156,11 +156,7 @@ fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> N
     // Fresh names for all reduced axes: the result may use theirs.
     let fresh: Vec<(Axis, Axis)> = open.iter().map(|a| (*a, fresh_axis(g, *a, args[0], at))).collect();
     let name = |a: Axis| fresh.iter().find(|f| f.0 == a).map_or(a, |f| f.1);
-    let value = neutral(red);
-    let outside = match g.ty(x).elem {
-        Elem::Real => g.num(value),
-        elem => g.add(Op::Const(crate::graph::Num::new(value), elem), []),
-    };
+    let outside = nothing(g, red, x);
     let (mut reads, mut conditions): (Vec<(Axis, At)>, Vec<NodeId>) = (Vec::new(), Vec::new());
     for (a, to) in &fresh {
         reads.push((*a, At::axis(*to)));
@@ -180,6 +176,14 @@ fn fiber(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[NodeId]) -> N
     }
     let open: Vec<Axis> = fresh.iter().map(|f| f.1).filter(|a| g.ty(value).has(*a)).collect();
     g.reduce(red, &open, value)
+}
+
+/// What a reduction of none of the entries of `x` is.
+pub(super) fn nothing(g: &mut Graph, red: Red, x: NodeId) -> NodeId {
+    match g.ty(x).elem {
+        Elem::Real => g.num(neutral(red)),
+        elem => g.add(Op::Const(Num::new(neutral(red)), elem), []),
+    }
 }
 
 /// `x` repeated along an axis that it lacks.

@@ -105,8 +105,7 @@ impl Context<'_> {
 
     /// Does a factor read entries of what is stored several times?
     fn overlaps(&self, factor: NodeId, reach: &Reach) -> bool {
-        let entries = |id: NodeId| self.graph.tables.entries(&self.graph.ty(id).axes);
-        entries(factor) > entries(reach.base)
+        self.graph.entries(factor) > self.graph.entries(reach.base)
     }
 
     /// Axes that lie far apart first.

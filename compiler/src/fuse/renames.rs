@@ -32,7 +32,7 @@ pub(super) fn push_renames(graph: &Graph) -> Graph {
 }
 
 /// The names, if the operation only renames.
-fn names_of(op: &Op) -> Option<Names> {
+pub(super) fn names_of(op: &Op) -> Option<Names> {
     let Op::Read { at, guarded: false } = op else { return None };
     let names: Option<Names> = at.iter().map(|(a, to)| Some((*a, to.as_axis().filter(|b| b.dim == a.dim)?))).collect();
     let names = names?;

@@ -1,9 +1,9 @@
 //! Tiles: the adjoint of reads that cut an axis into tiles looks up the one entry of each place.
 //! Law: an axis is taken apart like a number in mixed digits, all of which are used.
 
-use super::prepare::spread;
-use crate::graph::{At, Axes, Graph, NodeId, Num, Op, Red, Subst, neutral};
-use gannet_lang::program::{Axis, Elem, Fun};
+use super::prepare::{nothing, spread};
+use crate::graph::{At, Axes, Graph, NodeId, Op, Red, Subst};
+use gannet_lang::program::{Axis, Fun};
 use smallvec::SmallVec;
 
 /// The fiber as a guarded read, if every place is reached by one entry at most and can be taken apart to find it.
@@ -24,10 +24,7 @@ pub(super) fn tiled(g: &mut Graph, red: Red, at: &Subst, over: &Axes, args: &[No
             x = spread(g, x, d.axes[0].1);
         }
     }
-    let outside = match g.ty(x).elem {
-        Elem::Real => g.num(neutral(red)),
-        elem => g.add(Op::Const(Num::new(neutral(red)), elem), []),
-    };
+    let outside = nothing(g, red, x);
     let (mut reads, mut indices): (Vec<(Axis, At)>, Vec<NodeId>) = (Vec::new(), Vec::new());
     for (a, d) in forms {
         let place = g.add(Op::Iota(a), []);

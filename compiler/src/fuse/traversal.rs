@@ -7,7 +7,7 @@ use super::context::{Context, Split};
 use super::loops;
 use super::refs::Stored;
 use crate::graph::{At, Axes, NodeId, Op, Red, Subst, sorted};
-use crate::plan::{BufferId, Extent, Kernel, Range, Traversal, ValueId};
+use crate::plan::{BufferId, Extent, Kernel, Range, Traversal};
 use gannet_lang::program::Axis;
 use std::collections::BTreeMap;
 
@@ -62,19 +62,14 @@ impl Context<'_> {
         self.finish(b, cluster, true)
     }
 
-    /// The kernels of a scatter: one fills, with what else is added if it is a sum, and one for each term that stands in
-    /// places accumulates.
+    /// The kernels of what is put together from terms: one fills, with what else is added if it is a sum, and one for
+    /// each term that stands in places accumulates.
     pub fn scatter(&self, cluster: &Cluster) -> Vec<Kernel> {
         let root = cluster.roots[0];
-        let id = root.node();
-        let targets = self.targets[&root].clone();
-        let Some(sum) = self.placed.get(&id) else {
-            let fill = |b: &mut Builder, _: &Env| b.neutral(self.kind(id), self.red(id));
-            return vec![self.filled(cluster, fill), self.accumulated(cluster, id, &targets, false)];
-        };
-        let fill = |b: &mut Builder, env: &Env| b.rest(id, &sum.terms, env);
-        let fill = (!sum.whole).then(|| self.filled(cluster, fill));
-        let terms = sum.terms.iter().map(|t| self.accumulated(cluster, *t, &targets, sum.whole));
+        let placed = &self.placed[&root.node()];
+        let fill = (!placed.whole).then(|| self.filled(cluster, &placed.terms));
+        let targets = &self.targets[&root];
+        let terms = placed.terms.iter().map(|t| self.accumulated(cluster, *t, targets, placed.whole));
         fill.into_iter().chain(terms).collect()
     }
 
@@ -85,11 +80,16 @@ impl Context<'_> {
         }
     }
 
-    fn filled(&self, cluster: &Cluster, value: impl Fn(&mut Builder, &Env) -> ValueId) -> Kernel {
+    /// The kernel that writes what does not stand in places: other terms, or nothing.
+    fn filled(&self, cluster: &Cluster, placed: &[NodeId]) -> Kernel {
         let root = cluster.roots[0];
+        let id = root.node();
         let mut fill = Builder::new(self, None);
         let env = open_all(&mut fill, &self.root_order(root));
-        let value = value(&mut fill, &env);
+        let value = match placed.contains(&id) {
+            true => fill.neutral(self.kind(id), self.red(id)),
+            false => fill.rest(id, placed, &env),
+        };
         for buffer in &self.targets[&root] {
             let address = fill.address(*buffer, &env);
             fill.store(*buffer, address, value);
@@ -166,7 +166,7 @@ impl Context<'_> {
 
     /// Outer axes in the storage order of the largest root.
     fn outer_order(&self, roots: &[(Stored, bool)], outer: &Axes) -> Vec<Axis> {
-        let size = |r: &Stored| self.graph.tables.entries(&self.graph.ty(r.node()).axes);
+        let size = |r: &Stored| self.graph.entries(r.node());
         let largest = roots.iter().map(|r| r.0).reduce(|a, b| if size(&b) > size(&a) { b } else { a });
         let order = largest.map(|r| self.root_order(r)).unwrap_or_default();
         order.into_iter().filter(|a| outer.contains(a)).collect()

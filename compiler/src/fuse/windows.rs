@@ -1,6 +1,7 @@
 //! Windows as factors of products: a convolution reads its image in place, window by window, without a copy of each.
 //! Law: what lies outside an image is nought; it is written once, as a border, so that all windows are read by strides.
 
+use super::renames::names_of;
 use crate::graph::{At, Graph, NodeId, Op};
 use gannet_lang::program::{Axis, Dim, DimId, Elem, Size};
 use smallvec::SmallVec;
@@ -23,17 +24,17 @@ fn border(g: &mut Graph, id: NodeId) -> Option<NodeId> {
     }
     let leaves = |(a, to): &&(Axis, At)| to.as_axis().is_none_or(|b| b.dim != a.dim);
     let (leaving, renamed): (Vec<_>, Vec<_>) = at.iter().partition(leaves);
-    let reach: Vec<Reach> = leaving.into_iter().map(|(a, to)| Reach::of(g, *a, to)).collect::<Option<_>>()?;
-    let mut entries = g.tables.entries(&g.ty(x).axes);
-    for r in &reach {
+    let windows: Vec<Window> = leaving.into_iter().map(|(a, to)| Window::of(g, *a, to)).collect::<Option<_>>()?;
+    let mut entries = g.entries(x);
+    for r in &windows {
         entries *= (r.high - r.low + 1) as f64 / g.tables.entries(&[r.axis]);
     }
-    if g.tables.entries(&node.ty.axes) < OVERLAP * entries {
+    if g.entries(id) < OVERLAP * entries {
         return None;
     }
     let (mut edges, mut places): (Vec<(Axis, At)>, Vec<(Axis, At)>) =
         (Vec::new(), renamed.into_iter().cloned().collect());
-    for r in reach {
+    for r in windows {
         let wide = widened(g, r.axis, (r.high - r.low + 1) as u64);
         edges.push((r.axis, At::affine([(1, wide)], r.low)));
         places.push((wide, At::affine(r.terms, r.offset - r.low)));
@@ -49,7 +50,7 @@ fn guarded_read(g: &Graph, id: NodeId) -> Option<(NodeId, Vec<(Axis, At)>, NodeI
     if *guarded {
         return Some((node.args[0], at.to_vec(), *node.args.last()?));
     }
-    let names: Vec<(Axis, Axis)> = at.iter().map(|(a, to)| Some((*a, to.as_axis()?))).collect::<Option<_>>()?;
+    let names = names_of(&node.op)?;
     let (x, inner, outside) = guarded_read(g, node.args[0])?;
     let name = |a: Axis| names.iter().find(|n| n.0 == a).map_or(a, |n| n.1);
     let kept = g.ty(x).axes.iter().filter(|a| inner.iter().all(|(b, _)| b != *a));
@@ -62,7 +63,7 @@ fn guarded_read(g: &Graph, id: NodeId) -> Option<(NodeId, Vec<(Axis, At)>, NodeI
 }
 
 /// Where a read finds an axis of its operand: a form, and the least and largest index it gives.
-struct Reach {
+struct Window {
     axis: Axis,
     terms: SmallVec<[(i64, Axis); 2]>,
     offset: i64,
@@ -70,8 +71,8 @@ struct Reach {
     high: i64,
 }
 
-impl Reach {
-    fn of(g: &Graph, axis: Axis, to: &At) -> Option<Reach> {
+impl Window {
+    fn of(g: &Graph, axis: Axis, to: &At) -> Option<Window> {
         let At::Affine { terms, offset } = to else { return None };
         let size = |a: Axis| g.tables.fixed(a).filter(|n| *n > 0);
         size(axis)?;
@@ -80,7 +81,7 @@ impl Reach {
             let far = c * (size(*a)? - 1);
             (low, high) = (low + far.min(0), high + far.max(0));
         }
-        Some(Reach { axis, terms: terms.clone(), offset: *offset, low, high })
+        Some(Window { axis, terms: terms.clone(), offset: *offset, low, high })
     }
 }
 

@@ -273,6 +273,11 @@ impl Graph {
         new
     }
 
+    /// The assumed number of entries of a node.
+    pub fn entries(&self, id: NodeId) -> f64 {
+        self.tables.entries(&self.ty(id).axes)
+    }
+
     /// The union of the operands' axes.
     pub fn union(&self, args: &[NodeId]) -> Axes {
         sorted(args.iter().flat_map(|a| self.ty(*a).axes.iter().copied()))

@@ -4,7 +4,7 @@
 //! value and reading it again, as those of products do, the forward loop keeps the value of every step, and the copy
 //! becomes a slice of what is kept.
 
-use super::{Budget, WIDTH, as_operand, entries, is_renaming, operand};
+use super::{Budget, WIDTH, as_operand, is_renaming, operand};
 use crate::egraph;
 use crate::graph::{Body, Graph, NodeId, Op};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +97,7 @@ fn worth_keeping(g: &Graph, first: NodeId, again: NodeId, budget: &Budget) -> Ve
         }
         let (id, copy) = with_users((f, *id), (b, *copy), &originals, &users);
         let steps = g.tables.entries(&[body(g, first).axis]);
-        if budget.take(steps * entries(f, id)) {
+        if budget.take(steps * f.entries(id)) {
             cut.insert(copy);
             kept.push((id, copy));
         }
@@ -108,7 +108,7 @@ fn worth_keeping(g: &Graph, first: NodeId, again: NodeId, budget: &Budget) -> Ve
 /// Does computing it again take longer than storing it and reading it?
 fn is_costly(g: &Graph, id: NodeId) -> bool {
     match &g.node(id).op {
-        Op::Contract(_) => egraph::cost_of(g, id) > entries(g, id) * WIDTH * THERE_AND_BACK,
+        Op::Contract(_) => egraph::cost_of(g, id) > g.entries(id) * WIDTH * THERE_AND_BACK,
         Op::Part(_) => matches!(g.node(g.node(id).args[0]).op, Op::Library(_)),
         _ => false,
     }
@@ -136,7 +136,7 @@ fn with_users(
     while let [user] = users[copy.index()][..]
         && !b.outputs.iter().any(|o| o.1 == copy)
         && let Some(next) = originals.get(&user)
-        && entries(b, user) <= entries(b, copy)
+        && b.entries(user) <= b.entries(copy)
         && f.ty(*next).elem == f.ty(id).elem
     {
         (id, copy) = (*next, user);

@@ -33,11 +33,6 @@ pub fn store(graph: &Graph, memory: Option<u64>) -> Graph {
     one(&graph.map_bodies(&one)).trim_loops()
 }
 
-/// The assumed number of entries of a node.
-fn entries(g: &Graph, id: NodeId) -> f64 {
-    g.tables.entries(&g.ty(id).axes)
-}
-
 /// A renaming of axes: each becomes another, and nothing lies outside.
 fn is_renaming(op: &Op) -> bool {
     matches!(op, Op::Read { at, guarded: false } if at.iter().all(|(_, to)| to.as_axis().is_some()))

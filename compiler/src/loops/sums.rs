@@ -3,7 +3,7 @@
 //! The gradient of what every step shares is a state that each step adds a product to: `s' = s + x[t] y[t]`. Where the
 //! state is larger than the factors, the loop keeps these, and one contraction over the steps too gives the sum.
 
-use super::{Budget, entries, is_renaming, operand, stored};
+use super::{Budget, is_renaming, operand, stored};
 use crate::graph::{Body, Graph, NodeId, Op, Red, sorted};
 use gannet_lang::program::Fun;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,8 +91,8 @@ fn sums(body: &Body, kept: &mut Vec<NodeId>, budget: &Budget) -> Vec<Sum> {
     for state in 0..body.states {
         let Some(terms) = terms(body, state, &users) else { continue };
         let Some(more) = to_keep(body, &terms, kept) else { continue };
-        let size: f64 = more.iter().map(|f| entries(g, *f)).sum();
-        let larger = entries(g, g.outputs[state].1) >= size;
+        let size: f64 = more.iter().map(|f| g.entries(*f)).sum();
+        let larger = g.entries(g.outputs[state].1) >= size;
         // A loop carries something.
         let others = found.len() + 1 < body.states;
         if larger && others && budget.take(g.tables.entries(&[body.axis]) * size) {

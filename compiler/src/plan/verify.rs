@@ -2,8 +2,8 @@
 //! Law: what passes here defines every value once before its use and reads no buffer before it is written.
 
 use super::{
-    Address, BufferId, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, LoopId, Plan, Range, Scope, Stmt, Strided,
-    ValueId,
+    Address, BufferId, Contraction, Epilogue, Extent, Home, Index, Inst, Kernel, Kind, LibraryCall, Loop, LoopId, Plan,
+    Range, Scope, Stmt, Strided, ValueId,
 };
 use std::collections::BTreeSet;
 
@@ -70,6 +70,21 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
+    fn epilogue(&mut self, c: &Contraction, e: &'a Epilogue) -> Result<(), String> {
+        let all = |axes: &[Extent]| axes.iter().fold(Extent::constant(1), |n, e| n.times(e));
+        let counts = |l: &Loop, axes: &[Extent]| matches!(&l.range, Range::Full(n) if *n == all(axes));
+        let columns = e.rows.body.iter().find_map(|s| match s {
+            Stmt::Loop(l) if l.id == e.columns => Some(l),
+            _ => None,
+        });
+        let Some(columns) = columns else { return Err("the epilogue has no loop over columns".into()) };
+        if !counts(&e.rows, &c.m) || !counts(columns, &c.n) {
+            return Err("the epilogue's loops do not number the product's rows and columns".into());
+        }
+        self.scope = Some(&e.scope);
+        self.one_loop(&e.rows, false)
+    }
+
     fn kernel(&mut self, kernel: &'a Kernel) -> Result<(), String> {
         match kernel {
             Kernel::Traversal(t) => {
@@ -92,14 +107,7 @@ impl<'a> Check<'a> {
                 }
                 match (&c.c, &c.epilogue) {
                     (Some(_), None) => Ok(()),
-                    (None, Some(e)) if c.batch.is_empty() => {
-                        self.scope = Some(&e.scope);
-                        let columns = e.rows.body.iter().any(|s| matches!(s, Stmt::Loop(l) if l.id == e.columns));
-                        if !columns {
-                            return Err("the epilogue has no loop over columns".into());
-                        }
-                        self.one_loop(&e.rows, false)
-                    }
+                    (None, Some(e)) if c.batch.is_empty() => self.epilogue(c, e),
                     (None, Some(_)) => Err("a batch has no epilogue".into()),
                     _ => Err("a contraction has either a result or an epilogue".into()),
                 }

@@ -210,7 +210,7 @@ fn map_of_read(site: &mut Site, id: NodeId) -> Option<NodeId> {
     let Op::Map(fun) = site.node(id).op else { return None };
     let (op, args) = site.form(site.node(id).args[0], |op| matches!(op, Op::Read { guarded: false, .. }))?;
     let read = Reading::new(&op, &args)?;
-    let entries = |x: NodeId| site.g.tables.entries(&site.g.ty(x).axes);
+    let entries = |x: NodeId| site.g.entries(x);
     if entries(read.of) >= entries(id) {
         return None;
     }

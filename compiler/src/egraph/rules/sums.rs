@@ -117,7 +117,7 @@ fn common_factor(site: &mut Site, id: NodeId) -> Option<NodeId> {
     let mut best: Option<((usize, u64), NodeId)> = None;
     for &f in split.iter().flatten() {
         let count = (0..terms.len()).filter(|k| holds(site, *k, f).is_some()).count();
-        let rank = (count, site.g.tables.entries(&site.g.ty(f).axes) as u64);
+        let rank = (count, site.g.entries(f) as u64);
         // The sign is no factor worth a node of its own.
         if count >= 2 && site.as_num(f) != Some(-1.0) && best.is_none_or(|b| rank > b.0) {
             best = Some((rank, f));
