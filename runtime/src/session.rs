@@ -36,6 +36,8 @@ pub struct Options {
     pub check_finite: bool,
     /// Measure every kernel of the steps.
     pub profile: bool,
+    /// And note each call of theirs.
+    pub trace: bool,
     /// How to compile.
     pub compile: CompileOptions,
 }
@@ -53,6 +55,7 @@ impl Default for Options {
             steps: None,
             check_finite: false,
             profile: false,
+            trace: false,
             compile: CompileOptions::default(),
         }
     }
@@ -212,7 +215,7 @@ impl Session {
         let mut bound = Bound::new(&executable, &all, &self.store, self.options.threads);
         self.peak = self.peak.max(bound.peak);
         if self.options.profile {
-            bound.start_clock();
+            bound.start_clock(self.options.trace);
         }
         let inputs: Vec<InputId> = bound.inputs().collect();
         for input in inputs {
