@@ -9,7 +9,7 @@ variable GANNET_DATA names); graphs called `...-like` and `sweep-RATIO` are draw
     edges     int32 [edges, 3]: source, target, relation; sorted by relation, then target, then source
     norm      f32 [edges]: 1 / the number of the edges of this relation that arrive at this target
     kind      int32 [nodes]: the type of each node
-    label     int32 [nodes]: the class that training is for, one of 64, drawn
+    label     int32 [nodes]: the class that training is for, one of 32, drawn
     per_relation, per_kind: how many edges and nodes there are of each, which also says how many relations and types
 """
 
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-CLASSES = 64
+# As many as the narrowest layer that is measured has outputs.
+CLASSES = 32
 
 
 class Like:

@@ -10,11 +10,14 @@ the outputs, over all nodes.
 """
 
 import argparse
-import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "peers"))
+from common import data, weights  # noqa: E402
 
 erf = np.vectorize(math.erf)
 
@@ -234,10 +237,6 @@ def drawn(model, relations, kinds, nodes, wide=64, heads=1, seed=0):
     return {name: 0.3 * rng.standard_normal(shape) for name, shape in {"x": (nodes, wide), **shapes}.items()}
 
 
-def read(folder):
-    return {file.stem: np.load(file) for file in sorted(Path(folder).glob("*.npy"))}
-
-
 def self_test(fields):
     """Each gradient against central differences along a random direction."""
     g = Graph(fields)
@@ -265,11 +264,11 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--out")
     args = parser.parse_args()
-    fields = read(args.data)
+    fields = data(args.data)
     if args.model == "self-test":
         return self_test(fields)
-    held = np.load(args.weights)
-    y, loss, d = evaluated(args.model, Graph(fields), {name: held[name].astype(np.float64) for name in held})
+    held = {name.split(".")[-1]: x for name, x in weights(args.weights).items()}
+    y, loss, d = evaluated(args.model, Graph(fields), {name: x.astype(np.float64) for name, x in held.items()})
     np.savez(args.out, y=y, loss=loss, **d)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures one peer on one layer and graph, and prints JSON lines; or writes what it computes, to be compared.
 
-    main.py rgcn|rgat|hgt|hgt-full PEER step|report|check --weights FILE --data FOLDER [--heads 1] [--seconds 2]
+    main.py rgcn|rgat|hgt|hgt-full PEER step|report|check --weights FILE --data FOLDER [--seconds 2]
             [--threads 2] [--out FILE]
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent.parent / "peers"))
 
-MODULES = {"torch": "tuned", "old": "tuned", "pyg": "geometric", "dgl": "deep", "pygnative": "native", "dglnative": "dglnative"}
+MODULES = {"torch": "tuned", "old": "tuned", "pyg": "geometric", "dgl": "deep"}  # others are called as their modules
 
 
 def resident():
@@ -24,8 +24,8 @@ def resident():
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def shaped(w, heads):
-    """Gannet's names without those of nets, and its heads where it has one only."""
+def shaped(w):
+    """Gannet's names without those of nets."""
     return {name.split(".")[-1]: x for name, x in w.items()}
 
 
@@ -57,7 +57,6 @@ def main():
     parser.add_argument("--weights")
     parser.add_argument("--data")
     parser.add_argument("--out")
-    parser.add_argument("--heads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -73,23 +72,25 @@ def main():
 
     torch.set_num_threads(args.threads)
     kind, *form = args.peer.split("-")
-    layers = importlib.import_module(MODULES[kind])
+    layers = importlib.import_module(MODULES.get(kind, kind))
     fields = data(args.data)
-    params = {name: torch.tensor(x) for name, x in shaped(weights(args.weights), args.heads).items()}
+    params = {name: torch.tensor(x) for name, x in shaped(weights(args.weights)).items()}
     label = torch.tensor(fields["label"]).long()
     loaded = resident()
     start = time.perf_counter()
     params, layer = layers.make(args.model, form, params, fields)
     plan = time.perf_counter() - start
     loss = lambda: torch.nn.functional.cross_entropy(layer(), label)
+    compiled = "compile" in form
     if args.what == "check":
+        if compiled:
+            layer = torch.compile(layer)
         for p in params.values():
             p.requires_grad_(True)
         loss().backward()
         found = {name: p.grad.numpy() for name, p in params.items()}
         np.savez(args.out, y=layer().detach().numpy(), **found)
         return
-    compiled = "compile" in form
     if args.what == "report":
         run = torch_report(torch, layer, compiled)
     else:
