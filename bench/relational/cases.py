@@ -15,8 +15,9 @@ SWEEP = [f"sweep-{ratio}" for ratio in (0.1, 0.25, 0.5, 0.75, 1.0)]
 class Case:
     """The steps or the outputs of a layer on a graph; `group` says what for."""
 
-    def __init__(self, group, graph, model, what, heads=1, wide=(64, 64), native=True):
+    def __init__(self, group, graph, model, what, heads=1, wide=(64, 64), native=True, frozen=False):
         self.group, self.graph, self.model, self.what, self.heads, self.wide = group, graph, model, what, heads, wide
+        self.frozen = frozen
         self.peers = [*TUNED, *LIBRARIES]
         self.native = NATIVE[model] if native else []
 
@@ -26,7 +27,7 @@ class Case:
     def layer(self):
         """Cases of one layer start from the same weights."""
         sizes = "" if self.wide == (64, 64) else f" {self.wide[0]} to {self.wide[1]}"
-        return f"{self.graph} {self.model}{sizes}{f' {self.heads} heads' if self.heads > 1 else ''}"
+        return f"{self.graph} {self.model}{sizes}{f' {self.heads} heads' if self.heads > 1 else ''}{' frozen' if self.frozen else ''}"
 
     def key(self):
         return self.layer().replace(" ", "-")
@@ -37,7 +38,8 @@ class Case:
     def file(self):
         return self.model.split("-")[0]
 
-    def block(self, name="embedded"):
+    def block(self, name=None):
+        name = name or ("frozen" if self.frozen else "embedded")
         return f"{name}_full" if self.model == "hgt-full" else name
 
     def dims(self):
@@ -56,6 +58,7 @@ def both(*of, **more):
 
 CASES = [case for graph in [*READ, *LIKE] for model in ("rgcn", "rgat", "hgt") for case in both("main", graph, model)]
 CASES += [case for model in ("rgat", "hgt") for case in both("heads", "fb15k-237", model, heads=4)]
+CASES += [Case("frozen", "fb15k-237", model, "step", native=False, frozen=True) for model in ("rgcn", "rgat", "hgt")]
 CASES += both("full", "fb15k-237", "hgt-full")
 CASES += [case for graph in SWEEP for model in ("rgcn", "rgat", "hgt") for case in both("ratio", graph, model, native=False)]
 CASES += [

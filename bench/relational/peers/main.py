@@ -2,7 +2,7 @@
 """Measures one peer on one layer and graph, and prints JSON lines; or writes what it computes, to be compared.
 
     main.py rgcn|rgat|hgt|hgt-full PEER step|report|check --weights FILE --data FOLDER [--seconds 2]
-            [--threads 2] [--out FILE]
+            [--threads 2] [--out FILE] [--frozen]
 """
 
 import argparse
@@ -57,6 +57,7 @@ def main():
     parser.add_argument("--weights")
     parser.add_argument("--data")
     parser.add_argument("--out")
+    parser.add_argument("--frozen", action="store_true", help="the inputs of the nodes are not trained")
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -94,7 +95,7 @@ def main():
     if args.what == "report":
         run = torch_report(torch, layer, compiled)
     else:
-        run = trained(torch, params, loss, compiled)
+        run = trained(torch, {k: p for k, p in params.items() if k != "x" or not args.frozen}, loss, compiled)
     print(json.dumps({"event": "loaded", "plan": plan, "loaded": loaded}), flush=True)
     measure(args.what, run, torch_numbers, args.seconds)
 
