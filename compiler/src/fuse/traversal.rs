@@ -11,6 +11,9 @@ use crate::plan::{BufferId, Extent, Kernel, Range, Traversal};
 use gannet_lang::program::Axis;
 use std::collections::BTreeMap;
 
+/// Entries of a row that one thread adds up where rows stand in places: a line of memory of single precision.
+const SHARE: i64 = 16;
+
 impl Context<'_> {
     /// The kernel of a cluster of roots with common outer axes.
     pub fn traversal(&self, cluster: &Cluster) -> Kernel {
@@ -116,9 +119,16 @@ impl Context<'_> {
             size(b).total_cmp(&size(a)).then(a.cmp(b))
         });
         let parallel = alone || !order.is_empty();
-        order.extend(inner);
         let mut b = Builder::new(self, None);
-        let env = open_all(&mut b, &order);
+        let env = match order[..] {
+            [row] if !alone && self.graph.tables.entries(&[row]) >= 2.0 * SHARE as f64 => {
+                self.shared_out(&mut b, row, &inner)
+            }
+            _ => {
+                order.extend(inner);
+                open_all(&mut b, &order)
+            }
+        };
         let value = b.value(node.args[0], &env);
         let (place, inside) = match piece {
             Some((axis, to, start)) => (moved(&env, axis, to, start), None),
@@ -134,6 +144,17 @@ impl Context<'_> {
             }
         }
         self.finish(b, cluster, parallel)
+    }
+
+    /// Loops over what stands in places, with the one axis that stays shared out among threads: each takes whole lines of
+    /// memory of every entry, instead of passing through all entries once for each vector.
+    fn shared_out(&self, b: &mut Builder, row: Axis, inner: &[Axis]) -> Env {
+        let extent = self.extent(row);
+        let outer = b.open(Range::Blocks { size: SHARE, extent: extent.clone() }, "shares".into());
+        let mut env = open_all(b, inner);
+        let block = b.open(Range::Block { outer, size: SHARE, extent }, "share".into());
+        env.push((row, Pos::counter(block)));
+        env
     }
 
     fn finish(&self, b: Builder, cluster: &Cluster, parallel: bool) -> Kernel {
