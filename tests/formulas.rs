@@ -141,7 +141,7 @@ fn stable_forms_are_finite() {
     let formulas = [
         "mean(log(1 - sigmoid(80 * x)))",
         "sum(log(1 - tanh(40 * x)^2))",
-        "sum((exp(x^9) - exp(-x^9)) / (exp(x^9) + exp(-x^9)))",
+        "(exp(x^9) - exp(-x^9)) / (exp(x^9) + exp(-x^9))",
         "sum(log(mean[j](exp(200 * x[.., j]))))",
         "sum(grad[z = 80 * x](sum(log(1 - sigmoid(z)))))",
         "sum(grad[z = 40 * x](sum(log(1 - tanh(z)^2))))",
@@ -151,7 +151,7 @@ fn stable_forms_are_finite() {
         let unit = model.unit(Some("t"), &[]).expect("the task is there");
         let options = Options { threads: 1, ..Options::default() };
         let mut session = model.session(unit, &options).expect("the task compiles");
-        let value = session.reports().expect("the task runs").remove(0).1[0];
-        assert!(value.is_finite(), "{formula} is {value}");
+        let values = session.reports().expect("the task runs").remove(0).1;
+        assert!(values.iter().all(|v| v.is_finite()), "{formula} is {values:?}");
     }
 }
