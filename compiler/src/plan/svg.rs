@@ -96,7 +96,7 @@ fn picture(plan: &Plan) -> Picture {
 fn cost(plan: &Plan) -> Estimate {
     plan.kernels.iter().fold(Estimate::default(), |all, k| {
         let one = k.estimate(plan, &plan.tables.assumed);
-        Estimate { flops: all.flops + one.flops, bytes: all.bytes + one.bytes }
+        Estimate { flops: all.flops + one.flops, bytes: all.bytes + one.bytes, seconds: all.seconds + one.seconds }
     })
 }
 
