@@ -16,8 +16,8 @@ class Case:
     """The steps or the outputs of a layer on a graph; `group` says what for."""
 
     def __init__(self, group, graph, model, what, heads=1, wide=(64, 64), native=True, frozen=False):
-        self.group, self.graph, self.model, self.what, self.heads, self.wide = group, graph, model, what, heads, wide
-        self.frozen = frozen
+        self.group, self.graph, self.model, self.what = group, graph, model, what
+        self.heads, self.wide, self.frozen = heads, wide, frozen
         self.peers = [*TUNED, *LIBRARIES]
         self.native = NATIVE[model] if native else []
 
@@ -27,7 +27,8 @@ class Case:
     def layer(self):
         """Cases of one layer start from the same weights."""
         sizes = "" if self.wide == (64, 64) else f" {self.wide[0]} to {self.wide[1]}"
-        return f"{self.graph} {self.model}{sizes}{f' {self.heads} heads' if self.heads > 1 else ''}{' frozen' if self.frozen else ''}"
+        heads = f" {self.heads} heads" if self.heads > 1 else ""
+        return f"{self.graph} {self.model}{sizes}{heads}{' frozen' if self.frozen else ''}"
 
     def key(self):
         return self.layer().replace(" ", "-")
