@@ -104,7 +104,7 @@ impl Context<'_> {
     fn accumulated(&self, cluster: &Cluster, id: NodeId, targets: &[BufferId], alone: bool) -> Kernel {
         let node = self.graph.node(id);
         let piece = self.piece(id);
-        let (inner, all): (Vec<Axis>, Axes) = match (&node.op, piece) {
+        let (mut inner, all): (Vec<Axis>, Axes) = match (&node.op, piece) {
             (_, Some((axis, ..))) => (vec![axis], self.graph.ty(node.args[0]).axes.clone()),
             (Op::Fiber { at, over, .. }, _) => {
                 let inputs = self.graph.union(&node.args).into_iter();
@@ -112,7 +112,14 @@ impl Context<'_> {
             }
             _ => unreachable!("fuse: a term stands in places"),
         };
-        // Only an axis that the result keeps may be split over threads: two entries never meet across it.
+        // Only an axis that the result keeps may be split over threads: two entries never meet across it. One of a single
+        // place splits nothing, and its loop becomes one with that inside of it.
+        inner.extend(
+            all.iter()
+                .copied()
+                .filter(|a| !inner.contains(a) && self.graph.tables.fixed(*a) == Some(1))
+                .collect::<Vec<_>>(),
+        );
         let mut order: Vec<Axis> = all.iter().copied().filter(|a| !inner.contains(a)).collect();
         order.sort_by(|a, b| {
             let size = |a: &Axis| self.graph.tables.entries(&[*a]);
