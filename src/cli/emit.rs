@@ -35,7 +35,7 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
                 "graph" | "graph:rewritten" => stages.rewritten.to_string(),
                 "plan" => stages.plan.to_string(),
                 "clif" => gannet::compiler::emit::cpu::clif(&stages.plan),
-                _ => gannet::compiler::emit::wgsl::emit(&stages.plan).map_err(|d| model.error(d))?,
+                _ => gannet::compiler::emit::wgsl::emit(&stages.plan),
             }
         }
         other => {

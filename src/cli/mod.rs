@@ -12,6 +12,7 @@ macro_rules! tell {
 
 mod args;
 mod bench;
+mod devices;
 mod emit;
 mod files;
 mod fmt;
@@ -21,6 +22,7 @@ mod progress;
 mod show;
 mod test;
 mod train;
+mod verify;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -42,6 +44,8 @@ pub fn run() -> ExitCode {
         Command::Lint(args) => lint::lint(args),
         Command::Fmt(args) => fmt::fmt(args),
         Command::Emit(args) => emit::emit(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Devices => Ok(devices::devices()),
         Command::Explain { code } => explain(code),
         Command::Profile(args) => profile::profile(args),
         Command::Bench(args) => bench::bench(args),

@@ -14,7 +14,7 @@ mod repeat;
 mod text;
 mod verify;
 
-pub use arena::{Arrangement, arrange};
+pub use arena::{Arrangement, arrange, arrange_by};
 pub use cost::Estimate;
 pub use library::{LibraryCall, Strided};
 pub use repeat::Repeat;

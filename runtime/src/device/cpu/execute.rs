@@ -335,25 +335,7 @@ impl Bound {
     pub fn ordered(&self, output: &Output, axes: &[Axis]) -> Option<Vec<f64>> {
         let (_, id) = self.plan().outputs.iter().find(|(o, _)| o == output)?;
         let values = self.values(output)?;
-        let own = &self.plan().buffer(*id).axes;
-        if own.as_slice() == axes {
-            return Some(values);
-        }
-        let size = |a: &Axis| self.sizes[a.dim.index()] as usize;
-        let stride = |a: &Axis| {
-            let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
-            own[k + 1..].iter().map(size).product::<usize>()
-        };
-        let strides: Vec<usize> = axes.iter().map(stride).collect();
-        let place = |mut k: usize| {
-            let mut at = 0;
-            for (axis, stride) in axes.iter().zip(&strides).rev() {
-                at += k % size(axis) * stride;
-                k /= size(axis);
-            }
-            values[at]
-        };
-        Some((0..values.len()).map(place).collect())
+        Some(in_order(&self.plan().buffer(*id).axes, axes, &self.sizes, values))
     }
 
     /// An input's entries as numbers, in its storage order; `None`: the plan does not read it.
@@ -382,6 +364,31 @@ impl Bound {
     pub fn result_bytes(&self) -> usize {
         self.results.iter().map(|(_, m)| m.len()).sum()
     }
+}
+
+/// Entries stored in the order of `own` axes, in row-major order of `axes`.
+///
+/// # Panics
+/// If these are other axes.
+pub fn in_order(own: &[Axis], axes: &[Axis], sizes: &[i64], values: Vec<f64>) -> Vec<f64> {
+    if own == axes {
+        return values;
+    }
+    let size = |a: &Axis| sizes[a.dim.index()] as usize;
+    let stride = |a: &Axis| {
+        let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
+        own[k + 1..].iter().map(size).product::<usize>()
+    };
+    let strides: Vec<usize> = axes.iter().map(stride).collect();
+    let place = |mut k: usize| {
+        let mut at = 0;
+        for (axis, stride) in axes.iter().zip(&strides).rev() {
+            at += k % size(axis) * stride;
+            k /= size(axis);
+        }
+        values[at]
+    };
+    (0..values.len()).map(place).collect()
 }
 
 /// Runs `lo..hi` of a traversal, halving the range over the pool's threads down to the grain.
