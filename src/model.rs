@@ -2,6 +2,7 @@
 
 use crate::checks::Runs;
 use crate::run::Run;
+use gannet_compiler::egraph::Explanation;
 use gannet_compiler::{CompileOptions, Stages, stages_of};
 use gannet_lang::check::{Checked, Loader, Options as CheckOptions, check};
 use gannet_lang::diag::{Code, Diagnostic, Diagnostics, FileId, Sources};
@@ -254,6 +255,12 @@ impl Model {
         let function = unit.function(function).expect("the caller names one of the unit's functions");
         let tables = Arc::new(gannet_compiler::graph::Tables::of(unit));
         stages_of(unit, function, tables, options)
+    }
+
+    /// How rewriting changes one function of a unit.
+    pub fn explain(&self, unit: &Unit, function: &str, options: &CompileOptions) -> Explanation {
+        let function = unit.function(function).expect("the caller names one of the unit's functions");
+        gannet_compiler::pass::explain(unit, function, Arc::new(gannet_compiler::graph::Tables::of(unit)), options)
     }
 
     /// The training step (or the task) as WGSL text.

@@ -6,7 +6,8 @@ use gannet::{Model, Options};
 fn calls(source: &str) -> (Vec<(String, u64)>, Vec<(String, Vec<f64>)>) {
     let model = Model::from_source("due.gnt", source).unwrap_or_else(|e| panic!("{source}\n{e}"));
     let run = model.train("t", &Options { profile: true, ..Options::default() }).unwrap_or_else(|e| panic!("{e}"));
-    let kernels = run.outcome.profile.iter().flat_map(|(_, kernels)| kernels);
+    let profile = run.outcome.profile.expect("asked for");
+    let kernels = profile.functions.iter().flat_map(|(_, kernels)| kernels);
     (kernels.map(|k| (k.name.clone(), k.calls)).collect(), run.outcome.reports.clone())
 }
 
@@ -39,6 +40,29 @@ train t on some {
     assert_eq!(report("count"), [4.0]);
     let trace: f64 = report("gram").iter().step_by(49).sum();
     assert!((2000.0..4200.0).contains(&trace), "{trace}");
+}
+
+/// An index is always computed, since it may become an address; what it is the index of need not be.
+#[test]
+fn the_place_of_an_extremum_every_so_many_steps() {
+    let (kernels, reports) = calls(
+        "dim k = 48
+data some { x ~ normal[64, k] }
+train t on some {
+  param w: real[k] = 0
+  state best: k = 0
+  minimize (x @ w - x[.., 0])^2 over w by sgd(0.01)
+  every 5 steps {
+    best' = argmax[a: k](scan s = 0.0 for n in batch { s' = 0.5*s + x[n, a]^2 })
+  }
+  steps 23
+  report best = real(best)
+}
+",
+    );
+    let loops = kernels.iter().filter(|k| k.1 == 4 * 64 || k.1 == 4).count();
+    assert!(loops > 0, "{kernels:?}");
+    assert!(reports[0].1[0] >= 0.0 && reports[0].1[0] < 48.0);
 }
 
 #[test]

@@ -20,7 +20,15 @@ impl Builder {
         let hyper = |k: usize| Hyper { name: format!("h{k}"), default: 0.0 };
         let (dims, hypers) = ((0..dims).map(dim).collect(), (0..hypers).map(hyper).collect());
         let tables = Arc::new(Tables { dims, hypers, ..Tables::default() });
-        let plan = Plan { tables, double: false, buffers: vec![], kernels: vec![], only: vec![], outputs: vec![] };
+        let plan = Plan {
+            tables,
+            double: false,
+            buffers: vec![],
+            kernels: vec![],
+            only: vec![],
+            sources: vec![],
+            outputs: vec![],
+        };
         Builder { plan, scope: Scope::default() }
     }
 

@@ -80,8 +80,7 @@ impl<'g> Pass<'g> {
         for id in self.old.ids().filter(|id| live[id.index()]) {
             let first = self.new.len();
             let value = self.vector(id).or_else(|| self.apart(id)).unwrap_or_else(|| self.whole(id));
-            let span = self.old.span(id);
-            (first..self.new.len()).for_each(|k| self.new.set_span(NodeId::new(k), span));
+            self.new.place_from(first, self.old.place(id));
             self.values[id.index()] = Some(value);
         }
         let outputs = self.old.outputs.clone();

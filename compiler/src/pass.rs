@@ -58,6 +58,9 @@ pub struct Pass {
     pub run: fn(&Graph, &CompileOptions) -> Graph,
 }
 
+/// The name of the rewriting pass.
+const REWRITE: &str = "rewrite";
+
 /// All passes, in order. Derivatives come first, since rewriting wants forward, backward and update as one graph;
 /// contractions are ordered last, since rewriting finds more in products of many factors.
 pub const PIPELINE: &[Pass] = &[
@@ -70,7 +73,7 @@ pub const PIPELINE: &[Pass] = &[
     },
     Pass { name: "flat", about: "computes flat vectors leaf by leaf", rewriting: true, run: by_leaves },
     Pass {
-        name: "rewrite",
+        name: REWRITE,
         about: "rewrites by rules, cheapest form by an e-graph",
         rewriting: true,
         run: |g, o| {
@@ -134,6 +137,14 @@ pub fn stages_of(unit: &Unit, function: &Function, tables: Arc<Tables>, options:
     let plan = lower(&graph, &wanted);
     times.push(("lower", start.elapsed()));
     Stages { built, differentiated, rewritten: graph, plan, times }
+}
+
+/// How the rewriting pass rewrites a function of a unit.
+pub fn explain(unit: &Unit, function: &Function, tables: Arc<Tables>, options: &CompileOptions) -> egraph::Explanation {
+    let before = PIPELINE.iter().take_while(|pass| pass.name != REWRITE);
+    let skipped = |pass: &&Pass| !options.skip.iter().any(|s| s == pass.name);
+    let graph = before.filter(skipped).fold(build(unit, function, tables), |graph, pass| (pass.run)(&graph, options));
+    egraph::explain(&graph, egraph::Options { strict: options.strict })
 }
 
 /// A broken law is a fault of the pass: it is named, with the graph before and after.

@@ -48,7 +48,7 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error(Code::G0602, None, format!("`{}` cannot be written: {error}", path.display()))
-        .hint("name another folder with `--out DIR`; nothing half-written was left behind")
+        .hint("name another place (the folder of a run with `--out DIR`); nothing half-written was left behind")
 }
 
 /// Parameters as f32 (f64 in double precision), by name, with the step and the unit in the metadata.

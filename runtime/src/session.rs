@@ -39,6 +39,8 @@ pub struct Options {
     pub check_finite: bool,
     /// Measure every kernel of the steps.
     pub profile: bool,
+    /// And note each call of theirs.
+    pub trace: bool,
     /// How to compile.
     pub compile: CompileOptions,
     /// Where to run.
@@ -58,6 +60,7 @@ impl Default for Options {
             steps: None,
             check_finite: false,
             profile: false,
+            trace: false,
             compile: CompileOptions::default(),
             device: Choice::default(),
         }
@@ -235,7 +238,7 @@ impl Session {
         let mut bound = self.bound(name, &all)?;
         self.peak = self.peak.max(bound.peak());
         if self.options.profile {
-            bound.start_clock();
+            bound.start_clock(self.options.trace);
         }
         let inputs = bound.inputs();
         for input in inputs {

@@ -4,8 +4,9 @@
 use crate::batches::{Batches, FEWER, FRESH_SEED, Fresh, Grouped, Shuffled};
 use crate::data::Dataset;
 use crate::device::Bound;
+use crate::device::cpu::machine;
 use crate::device::cpu::memory::Memory;
-use crate::device::cpu::profile::KernelTime;
+use crate::device::cpu::profile::Profile;
 use crate::finite::Watch;
 use crate::near::Finder;
 use crate::session::{Session, gather};
@@ -69,7 +70,7 @@ pub struct Outcome {
     /// Was the run ended before its last step?
     pub interrupted: bool,
     /// What each kernel of each stage's step took, if that was asked for.
-    pub profile: Vec<(String, Vec<KernelTime>)>,
+    pub profile: Option<Profile>,
 }
 
 /// A step function bound to one size of batches, with memory for the batch's rows.
@@ -338,8 +339,9 @@ pub fn train_looked_at(
     session.fetch()?;
     let reports = session.reports()?;
     observer.reported(session.step, &reports);
-    let profile = phases.iter().map(|p| (p.function.clone(), p.full.bound.times()));
-    let profile = if session.options.profile { profile.collect() } else { Vec::new() };
+    let machine = session.options.profile.then(|| pool.install(machine::measure));
+    let times = |machine: &_| phases.iter().map(|p| (p.function.clone(), p.full.bound.times(machine))).collect();
+    let profile = machine.map(|machine| Profile { functions: times(&machine), machine });
     Ok(Outcome { losses, reports, elapsed, peak: session.peak_bytes(), interrupted, profile })
 }
 
@@ -353,7 +355,7 @@ pub fn evaluate(session: &mut Session, observer: &mut (dyn Observer + Send)) -> 
     let reports = session.reports()?;
     observer.reported(0, &reports);
     let (elapsed, peak) = (start.elapsed(), session.peak_bytes());
-    Ok(Outcome { losses: vec![], reports, elapsed, peak, interrupted: false, profile: vec![] })
+    Ok(Outcome { losses: vec![], reports, elapsed, peak, interrupted: false, profile: None })
 }
 
 /// The size of the dim of batches: rows, or groups of rows.

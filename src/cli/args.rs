@@ -33,11 +33,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// List the devices of this machine and their limits.
     Devices,
-    /// Explain a code of a diagnostic: `gannet explain G0203`.
-    Explain {
-        /// The code.
-        code: String,
-    },
+    /// Explain a code of a diagnostic, `gannet explain G0203`, or what rewriting does to a file's equations.
+    Explain(ExplainArgs),
     /// Show where the time of training steps goes, kernel by kernel
     Profile(ProfileArgs),
     /// Measure compile time, training steps and optimizer passes on this machine.
@@ -179,6 +176,9 @@ pub struct ProfileArgs {
     /// One JSON object a kernel instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Writes when each kernel ran as a trace that Perfetto and Chrome's `about:tracing` show.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// `gannet verify`.
@@ -237,6 +237,24 @@ pub struct EmitArgs {
     /// `init`, `step`, `report`, `net f` (default: the training step, or a task's reports).
     #[arg(long)]
     pub function: Option<String>,
+    /// How to compile.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `gannet explain`.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// A code, or a model file.
+    pub what: PathBuf,
+    /// The train block or task (default: the first).
+    pub name: Option<String>,
+    /// `init`, `step`, `report`, `net f` (default: the training step, or a task's reports).
+    #[arg(long)]
+    pub function: Option<String>,
+    /// Everything that happened on this line.
+    #[arg(long, value_name = "N")]
+    pub line: Option<usize>,
     /// How to compile.
     #[command(flatten)]
     pub run: RunArgs,

@@ -3,7 +3,7 @@
 use super::args::EmitArgs;
 use gannet::compiler::CompileOptions;
 use gannet::lang::diag::{Code, Diagnostic};
-use gannet::lang::program::UnitKind;
+use gannet::lang::program::{Unit, UnitKind};
 use gannet::{Error, Model};
 use std::process::ExitCode;
 
@@ -22,11 +22,7 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
             let unit = model.unit(args.name.as_deref(), &options.hypers)?;
             let default = if unit.kind == UnitKind::Train { "step" } else { "report" };
             let function = args.function.as_deref().unwrap_or(default);
-            if unit.function(function).is_none() {
-                let names: Vec<&str> = unit.functions.iter().map(|f| f.name.as_str()).collect();
-                let d = Diagnostic::error(Code::G0701, None, format!("`{}` has no function `{function}`", unit.name));
-                return Err(model.error(d.hint(format!("its functions are {}", names.join(", ")))));
-            }
+            known_function(&model, &unit, function)?;
             let compile = CompileOptions { double: options.double || unit.double, ..options.compile };
             let stages = model.stages(&unit, function, &compile);
             match stage {
@@ -45,4 +41,17 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
     };
     super::put(std::io::stdout(), format_args!("{text}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has the unit a function of that name?
+///
+/// # Errors
+/// G0701 with those that it has.
+pub(super) fn known_function(model: &Model, unit: &Unit, function: &str) -> Result<(), Error> {
+    if unit.function(function).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = unit.functions.iter().map(|f| f.name.as_str()).collect();
+    let d = Diagnostic::error(Code::G0701, None, format!("`{}` has no function `{function}`", unit.name));
+    Err(model.error(d.hint(format!("its functions are {}", names.join(", ")))))
 }

@@ -14,6 +14,7 @@ mod args;
 mod bench;
 mod devices;
 mod emit;
+mod explain;
 mod files;
 mod fmt;
 mod lint;
@@ -21,6 +22,7 @@ mod profile;
 mod progress;
 mod show;
 mod test;
+mod trace;
 mod train;
 mod verify;
 
@@ -46,7 +48,7 @@ pub fn run() -> ExitCode {
         Command::Emit(args) => emit::emit(args),
         Command::Verify(args) => verify::verify(args),
         Command::Devices => Ok(devices::devices()),
-        Command::Explain { code } => explain(code),
+        Command::Explain(args) => explain::explain(args),
         Command::Profile(args) => profile::profile(args),
         Command::Bench(args) => bench::bench(args),
     };
@@ -79,22 +81,4 @@ fn check(args: &args::FileArgs) -> Result<ExitCode, Error> {
         start.elapsed().as_secs_f64() * 1e3
     );
     Ok(ExitCode::SUCCESS)
-}
-
-fn explain(code: &str) -> Result<ExitCode, Error> {
-    use gannet::lang::diag::{Code, Diagnostic};
-    let wanted = code.to_uppercase();
-    match Code::ALL.iter().find(|c| c.to_string() == wanted) {
-        Some(code) => {
-            say!("{}", gannet::lang::explain::page(*code));
-            Ok(ExitCode::SUCCESS)
-        }
-        None => {
-            let first = Code::ALL[0];
-            let last = Code::ALL[Code::ALL.len() - 1];
-            let d = Diagnostic::error(Code::G0703, None, format!("there is no code `{code}`"))
-                .hint(format!("codes go from {first} to {last}, for example `gannet explain G0203`"));
-            Err(Error { diagnostics: d.into(), sources: Default::default() })
-        }
-    }
 }

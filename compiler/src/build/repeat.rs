@@ -3,7 +3,7 @@
 //! through it.
 
 use super::Build;
-use crate::graph::{Graph, LoopBuilder, NodeId, Op};
+use crate::graph::{Graph, LoopBuilder, NodeId, Op, Place};
 use gannet_lang::print_program::operands;
 use gannet_lang::program::{self as p, Axis, LoopId, LoopPart, TermId, Unit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,9 +108,9 @@ impl<'u> Build<'u> {
             }
             let first = self.graph.len();
             let node = self.term(*id);
-            let span = self.unit.term(*id).span;
-            self.graph.set_span(node, span);
-            (first..self.graph.len()).for_each(|k| self.graph.set_span(NodeId::new(k), span));
+            let place = Place { span: self.unit.term(*id).span, phase: None };
+            self.graph.set_place(node, place);
+            self.graph.place_from(first, place);
             self.nodes[id.index()] = Some(node);
         }
     }

@@ -195,6 +195,8 @@ pub struct Classes {
     pub forms: Forms,
     /// How often each rule fired, by its number.
     pub fired: Vec<usize>,
+    /// Which rule made which node of which, if that is to be told.
+    pub events: Option<Vec<(usize, NodeId, NodeId)>>,
     /// Rule, node and stamp of its operands: what was tried and need not be tried again. Asked only, never listed.
     pub tried: HashSet<(usize, NodeId, u64)>,
 }
@@ -203,9 +205,17 @@ pub struct Classes {
 pub type Egraph = EGraph<ENode, Classes>;
 
 impl Classes {
-    /// For a region of `graph`: the nodes marked in `inside`.
-    pub fn new(graph: Graph, inside: Vec<bool>, rules: usize) -> Self {
-        Classes { graph, inside, fired: vec![0; rules], ..Classes::default() }
+    /// For a region of `graph`: the nodes marked in `inside`; `told`, if every application of a rule is noted.
+    pub fn new(graph: Graph, inside: Vec<bool>, rules: usize, told: bool) -> Self {
+        Classes { graph, inside, fired: vec![0; rules], events: told.then(Vec::new), ..Classes::default() }
+    }
+
+    /// A rule made one node of another.
+    pub fn applied(&mut self, rule: usize, of: NodeId, new: NodeId) {
+        self.fired[rule] += 1;
+        if let Some(events) = &mut self.events {
+            events.push((rule, of, new));
+        }
     }
 
     fn set_class(&mut self, node: NodeId, class: Id) {

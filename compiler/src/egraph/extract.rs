@@ -3,6 +3,8 @@
 
 use super::bridge::{ENode, Egraph, What, scratch};
 use super::cost;
+use super::explain::{Change, Explainer};
+use super::rules::Table;
 use crate::graph::{Args, Graph, NodeId, Op, Type};
 use egg::Id;
 use std::collections::BTreeMap;
@@ -36,13 +38,22 @@ pub struct Extracted {
     pub before: f64,
     /// Seconds of the choice.
     pub after: f64,
+    /// What was chosen, told, if the e-graph noted what happened.
+    pub changes: Vec<Change>,
+}
+
+impl Extracted {
+    /// The original.
+    fn kept(before: f64) -> Extracted {
+        Extracted { choice: None, before, after: before, changes: Vec::new() }
+    }
 }
 
 /// One e-node as a candidate for its class.
-struct Candidate {
-    enode: ENode,
-    node: NodeId,
-    args: Vec<usize>,
+pub(super) struct Candidate {
+    pub enode: ENode,
+    pub node: NodeId,
+    pub args: Vec<usize>,
     cost: f64,
     /// One more than the largest number of a node outside that it reads.
     height: usize,
@@ -56,22 +67,27 @@ struct Problem {
 }
 
 /// Chooses for a region of a graph whose nodes are those below `len`.
-pub fn extract(egraph: &mut Egraph, len: usize, region: &[NodeId]) -> Extracted {
+pub fn extract(egraph: &mut Egraph, len: usize, region: &[NodeId], table: &Table) -> Extracted {
     let (mut problem, number) = Problem::new(egraph, len, region);
     let class = |egraph: &Egraph, id: NodeId| number[&egraph.find(egraph.analysis.class(id).expect("imported"))];
     let original = problem.original(&egraph.analysis.graph, region, |id| class(egraph, id));
     let before = problem.total(&original).unwrap_or(f64::INFINITY);
-    let Some(mut best) = problem.by_trees() else { return Extracted { choice: None, before, after: before } };
+    let Some(mut best) = problem.by_trees() else { return Extracted::kept(before) };
     let mut after = problem.total(&best).unwrap_or(f64::INFINITY);
     if before <= after {
-        (best, after) = (original, before);
+        (best, after) = (original.clone(), before);
     }
     problem.improve(&mut best, &mut after);
     if after >= before * (1.0 - GAIN) {
-        return Extracted { choice: None, before, after: before };
+        return Extracted::kept(before);
     }
     let roots: Vec<(NodeId, usize)> = region.iter().map(|id| (*id, class(egraph, *id))).collect();
-    Extracted { choice: Some(problem.choice(egraph, &best, &roots)), before, after }
+    let choice = Some(problem.choice(egraph, &best, &roots));
+    let classes = problem.walk(&best).unwrap_or_default();
+    let starts = |class: &usize| roots.iter().any(|r| r.1 == *class).then(|| original[*class]).unwrap_or(0);
+    let chosen: Vec<(usize, usize, usize)> = classes.iter().map(|c| (*c, starts(c), best[*c])).collect();
+    let changes = Explainer::new(egraph, &number, &problem.candidates, table).changes(&chosen);
+    Extracted { choice, before, after, changes }
 }
 
 /// The nodes of the region that something outside of it uses.
@@ -264,7 +280,7 @@ pub fn assemble(graph: &Graph, len: usize, regions: &[Vec<NodeId>], chosen: &[Op
             }
         };
         if let Some(id_new) = id_new {
-            super::simplify::spread_span(&mut new, from, graph.span(id));
+            new.place_from(from, graph.place(id));
             map[id.index()] = Some(id_new);
         }
     }

@@ -7,6 +7,7 @@
 
 mod bridge;
 mod cost;
+mod explain;
 mod extract;
 mod order;
 mod pattern;
@@ -17,6 +18,7 @@ mod simplify;
 
 pub use bridge::Head;
 pub use cost::cost as cost_of;
+pub use explain::{Change, Explanation, Step, explain};
 pub use order::order;
 pub use rule::{Body, Condition, Rule, Set, Site, Use};
 pub use rules::{apply, instance};
@@ -42,6 +44,8 @@ pub struct Report {
     pub before: f64,
     /// Seconds by estimate of the graph as it left.
     pub after: f64,
+    /// Rules that never make anything worse, where they were applied; told only if it was asked for.
+    pub steps: Vec<Step>,
 }
 
 /// All rules, in order.
@@ -56,21 +60,26 @@ pub fn rewrite(graph: &Graph, options: Options) -> Graph {
 
 /// Rewrites a graph, and says how.
 pub fn rewrite_report(graph: &Graph, options: Options) -> (Graph, Report) {
+    rewrite_told(graph, options, false)
+}
+
+/// [`rewrite_report`], with each application of a rule if it is to be `told`.
+fn rewrite_told(graph: &Graph, options: Options, told: bool) -> (Graph, Report) {
     let table = rules::table();
     let most = match (options.strict, graph.compared_with_extremum().is_empty()) {
         (true, _) => Set::Exact,
         (false, false) => Set::Fast,
         (false, true) => Set::Order,
     };
-    let mut fired = vec![0; table.rules.len()];
+    let mut account = explain::Account::new(table.rules.len(), told);
     let before = estimate(graph);
-    let simple = simplify::simplify(graph, table, most, &mut fired);
-    let (chosen, regions) = saturate::saturate(simple.clone(), table, most, &mut fired);
-    let done = simplify::simplify(&chosen, table, most, &mut fired);
+    let simple = simplify::simplify(graph, table, most, &mut account);
+    let (chosen, regions) = saturate::saturate(simple.clone(), table, most, &mut account);
+    let done = simplify::simplify(&chosen, table, most, &mut account);
     // The builder flattens what the e-graph shared, so the choice is priced once more as it was built.
     let done = if estimate(&done) <= estimate(&simple) { done } else { simple };
-    let rules = table.rules.iter().zip(&fired).filter(|(_, n)| **n > 0).map(|(r, n)| (r.name, *n)).collect();
-    let report = Report { rules, regions, before, after: estimate(&done) };
+    let rules = table.rules.iter().zip(&account.fired).filter(|(_, n)| **n > 0).map(|(r, n)| (r.name, *n)).collect();
+    let report = Report { rules, regions, before, after: estimate(&done), steps: account.steps.unwrap_or_default() };
     (done, report)
 }
 

@@ -2,13 +2,14 @@
 //! Law: limits are by nodes and iterations, never by time, so two runs give the same graph.
 
 use super::bridge::{Classes, ENode, Egraph, Forms, Head, head, import, refresh};
+use super::explain::{Account, Change};
 use super::extract::{Choice, extract};
 use super::rule::{Set, Site, Use};
 use super::rules::{Table, allowed};
 use crate::graph::{Graph, NodeId, Op, Red};
 use egg::{Applier, Id, PatternAst, Rewrite, Runner, SearchMatches, Searcher, StopReason, Subst, Symbol, Var};
 use gannet_lang::program::Fun;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Iterations of a region; what matters is found in the first five on every model that was tried.
 const ITERATIONS: usize = 8;
@@ -38,10 +39,14 @@ pub struct Region {
     pub after: f64,
     /// Why saturation stopped.
     pub stop: String,
+    /// What it took to fill the e-graph, and to choose from it.
+    pub took: (Duration, Duration),
+    /// What was chosen, and why that is equal to what was there; told only if it was asked for.
+    pub changes: Vec<Change>,
 }
 
 /// Regroups sums and products where some rule sees a choice.
-pub fn saturate(graph: Graph, table: &'static Table, most: Set, fired: &mut [usize]) -> (Graph, Vec<Region>) {
+pub fn saturate(graph: Graph, table: &'static Table, most: Set, account: &mut Account) -> (Graph, Vec<Region>) {
     let mut graph = graph;
     let mut reports = Vec::new();
     let len = graph.len();
@@ -53,7 +58,7 @@ pub fn saturate(graph: Graph, table: &'static Table, most: Set, fired: &mut [usi
             chosen.push(None);
             continue;
         }
-        let (back, choice, report) = saturate_region(graph, len, region, table, most, fired);
+        let (back, choice, report) = saturate_region(graph, len, region, table, most, account);
         graph = back;
         chosen.push(choice);
         spent += report.enodes;
@@ -127,11 +132,12 @@ fn saturate_region(
     region: &[NodeId],
     table: &'static Table,
     most: Set,
-    fired: &mut [usize],
+    account: &mut Account,
 ) -> (Graph, Option<Choice>, Region) {
+    let start = Instant::now();
     let mut inside = vec![false; len];
     region.iter().for_each(|id| inside[id.index()] = true);
-    let mut egraph = Egraph::new(Classes::new(graph, inside, table.rules.len()));
+    let mut egraph = Egraph::new(Classes::new(graph, inside, table.rules.len(), account.told()));
     for id in region {
         import(&mut egraph, *id);
     }
@@ -151,7 +157,8 @@ fn saturate_region(
     let stop = stop_text(runner.stop_reason.as_ref());
     let mut egraph = runner.egraph;
     egraph.rebuild();
-    let extracted = extract(&mut egraph, len, region);
+    let filled = start.elapsed();
+    let extracted = extract(&mut egraph, len, region, table);
     let report = Region {
         nodes: region.len(),
         enodes: egraph.total_number_of_nodes(),
@@ -159,8 +166,10 @@ fn saturate_region(
         before: extracted.before,
         after: extracted.after,
         stop,
+        took: (filled, start.elapsed() - filled),
+        changes: extracted.changes,
     };
-    for (total, here) in fired.iter_mut().zip(&egraph.analysis.fired) {
+    for (total, here) in account.fired.iter_mut().zip(&egraph.analysis.fired) {
         *total += here;
     }
     (std::mem::take(&mut egraph.analysis.graph), extracted.choice, report)
@@ -228,10 +237,12 @@ impl Applier<ENode, Classes> for Other {
             if !starts || !tried.insert((self.rule, form, forms.stamp(&graph.node(form).args))) {
                 continue;
             }
+            let (first, place) = (graph.len(), graph.place(form));
             let Some(new) = self.table.apply(self.rule, &mut Site { g: graph, forms }, form) else { continue };
+            graph.place_from(first, place);
             let id = import(egraph, new);
             if egraph.union_trusted(eclass, id, name) {
-                egraph.analysis.fired[self.rule] += 1;
+                egraph.analysis.applied(self.rule, form, new);
                 changed.push(eclass);
             }
         }

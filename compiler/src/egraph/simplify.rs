@@ -2,10 +2,10 @@
 //! Law: it ends after a bounded number of sweeps, each linear in the graph.
 
 use super::bridge::{Forms, head};
+use super::explain::Account;
 use super::rule::{Set, Site, Use};
 use super::rules::{Table, allowed};
-use crate::graph::{Graph, NodeId, Op, Type};
-use gannet_lang::diag::Span;
+use crate::graph::{Graph, NodeId, Op, Place, Type};
 
 /// Sweeps over the whole graph. Each one sees what the one before built; models settle in two or three.
 const SWEEPS: usize = 8;
@@ -13,40 +13,35 @@ const SWEEPS: usize = 8;
 const STEPS: usize = 16;
 
 /// Simplifies all of the graph.
-pub fn simplify(graph: &Graph, table: &Table, most: Set, fired: &mut [usize]) -> Graph {
+pub fn simplify(graph: &Graph, table: &Table, most: Set, account: &mut Account) -> Graph {
     let mut graph = graph.rebuild(|g, _, node, args| again(g, &node.op, args, node.ty.clone()));
     for _ in 0..SWEEPS {
-        let before: usize = fired.iter().sum();
-        graph = graph.rebuild(|g, old, node, args| {
-            let from = g.len();
+        let before: usize = account.fired.iter().sum();
+        let old = &graph;
+        graph = graph.rebuild(|g, id, node, args| {
+            let place = old.place(id);
             let mut id = again(g, &node.op, args, node.ty.clone());
             for _ in 0..STEPS {
-                match step(g, table, most, fired, id) {
+                match step(g, table, most, account, id, place) {
                     Some(new) => id = new,
                     None => break,
                 }
             }
-            spread_span(g, from, graph.span(old));
             id
         });
-        if fired.iter().sum::<usize>() == before {
+        if account.fired.iter().sum::<usize>() == before {
             break;
         }
     }
     graph
 }
 
-/// Gives the nodes added since the graph had `from` nodes the place of what they stand for.
-pub fn spread_span(g: &mut Graph, from: usize, span: Span) {
-    (from..g.len()).for_each(|k| g.set_span(NodeId::new(k), span));
-}
-
-fn step(g: &mut Graph, table: &Table, most: Set, fired: &mut [usize], id: NodeId) -> Option<NodeId> {
+fn step(g: &mut Graph, table: &Table, most: Set, account: &mut Account, id: NodeId, place: Place) -> Option<NodeId> {
     let forms = Forms::default();
     for &rule in table.at(head(&g.node(id).op)) {
         let used = table.rules[rule].when == Use::Always && allowed(&table.rules[rule], most);
         if used && let Some(new) = table.apply(rule, &mut Site { g, forms: &forms }, id) {
-            fired[rule] += 1;
+            account.applied(&table.rules[rule], rule, g, place, (id, new));
             return Some(new);
         }
     }

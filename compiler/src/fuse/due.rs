@@ -5,7 +5,7 @@
 use super::cluster::{Cluster, Kind};
 use super::context::Context;
 use super::refs::Stored;
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, NodeId, Op, Red};
 use gannet_lang::program::{Elem, Fun};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,13 @@ pub(super) fn demands(graph: &Graph, live: &[bool]) -> Vec<Demand> {
     for id in graph.ids().collect::<Vec<_>>().into_iter().rev().filter(|id| live[id.index()]) {
         let node = graph.node(id);
         let address = matches!(node.ty.elem, Elem::Int | Elem::Index(_));
-        let own = if address { Demand::new() } else { found[id.index()].clone().unwrap_or_default() };
-        found[id.index()] = Some(own.clone());
+        let mut own = found[id.index()].clone().unwrap_or_default();
+        if address {
+            found[id.index()] = Some(Demand::new());
+            // Which entry is the largest is a place inside of the axis, whatever the entries are.
+            let inside = matches!(node.op, Op::Reduce(Red::ArgMax | Red::ArgMin, _));
+            own = if inside { own } else { Demand::new() };
+        }
         // A leaf may be overwritten before the last kernel has looked at it.
         let made = |id: NodeId| early[id.index()] && matches!(graph.node(id).op, Op::Map(_));
         let chosen = matches!(node.op, Op::Map(Fun::Select)) && made(node.args[0]);

@@ -22,6 +22,7 @@ mod product;
 mod refs;
 mod renames;
 mod repeat;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tiles;

@@ -21,14 +21,17 @@ pub(super) fn schedule(cx: Context, clusters: Clusters) -> Plan {
     s.drop_unwritten();
     s.conditions_first();
     let outputs = s.place_outputs();
-    let (mut kernels, mut only) = (Vec::new(), Vec::new());
+    let (mut kernels, mut only, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     for i in s.order() {
         let made = s.emit(i);
         only.extend(made.iter().map(|_| s.only(i)));
+        let from = s.cx.sources(s.clusters.list[i].as_ref().expect("a cluster"));
+        sources.extend(made.iter().map(|_| from.clone()));
         kernels.extend(made);
     }
     let Context { graph, options, buffers, .. } = s.cx;
-    let mut plan = Plan { tables: graph.tables.clone(), double: options.double, buffers, kernels, only, outputs };
+    let (tables, double) = (graph.tables.clone(), options.double);
+    let mut plan = Plan { tables, double, buffers, kernels, only, sources, outputs };
     compact(&mut plan);
     plan
 }

@@ -5,7 +5,7 @@
 //! `1 * delta(n, n')`. As long as operations keep `n` apart, the delta stays pending; a sum over `n` resolves it by
 //! putting `n'` for `n`. So per-sample gradients of a network never see two batch axes at once.
 
-use crate::graph::{Axes, Graph, NodeId, Num, Op, Red, sorted};
+use crate::graph::{Axes, Graph, NodeId, Num, Op, Phase, Red, sorted};
 use gannet_lang::program::{Axis, DimId, Elem, Fun};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,8 @@ pub(super) struct Term {
 pub(super) struct Scratch {
     next_ix: Vec<u32>,
     nonfinite: Vec<bool>,
+    /// To which part of a step belongs what is made now.
+    pub phase: Option<Phase>,
     /// What flows to the results of operations that have several.
     pub parts: BTreeMap<NodeId, Vec<(usize, Term)>>,
     /// Of each loop of tangents: the part that is the tangent of a part.

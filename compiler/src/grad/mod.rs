@@ -27,9 +27,9 @@ mod tangent;
 
 pub use partial::{Partial, partial};
 
-use crate::graph::{Graph, Node, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op, Phase, Place};
 use cotangent::{Ctx, Scratch, Term};
-use gannet_lang::program::{Axis, Elem};
+use gannet_lang::program::{Axis, Elem, Output};
 use std::collections::BTreeMap;
 use tangent::Sweeps;
 
@@ -98,7 +98,9 @@ impl<'g> Expansion<'g> {
 
     fn run(mut self) -> Graph {
         let old = self.old;
+        let phases = phases(old);
         old.rebuild(|new, id, node, args| {
+            self.scratch.phase = phases[id.index()];
             let new_id = match &node.op {
                 Op::Grad { axes, shared } => self.expand(new, node, args, axes, shared),
                 Op::Along(names) => {
@@ -110,6 +112,7 @@ impl<'g> Expansion<'g> {
                 op => new.remake(op, args),
             };
             self.map.insert(id, new_id);
+            new.set_place(new_id, Place { phase: phases[id.index()], ..Place::default() });
             new_id
         })
     }
@@ -134,6 +137,39 @@ impl<'g> Expansion<'g> {
         let gradient = ctx.gather(terms, names, &swept.copies);
         ctx.g.broadcast(gradient, &node.ty.axes)
     }
+}
+
+/// The phase of each node that has none yet. Forward is what the loss, a report or anything that is differentiated depends
+/// on, a derivative inside of the loss among it; other derivatives are backward, and what is made of these is the update.
+fn phases(graph: &Graph) -> Vec<Option<Phase>> {
+    let live = graph.live();
+    let differentiates = graph.ids().any(|id| live[id.index()] && matches!(graph.node(id).op, Op::Grad { .. }));
+    if !differentiates {
+        return vec![None; graph.len()];
+    }
+    let mut forward = vec![false; graph.len()];
+    for (output, id) in &graph.outputs {
+        forward[id.index()] |= matches!(output, Output::Loss | Output::Report(_));
+    }
+    for id in graph.ids().rev().filter(|id| live[id.index()]) {
+        let node = graph.node(id);
+        if let Op::Grad { .. } = node.op {
+            forward[node.args[0].index()] = true;
+        }
+        if forward[id.index()] {
+            node.args.iter().for_each(|a| forward[a.index()] = true);
+        }
+    }
+    let mut phases = vec![None; graph.len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let node = graph.node(id);
+        phases[id.index()] = Some(match &node.op {
+            _ if forward[id.index()] => Phase::Forward,
+            Op::Grad { .. } => Phase::Backward,
+            _ => Phase::Update,
+        });
+    }
+    phases
 }
 
 /// One reverse sweep from `of` to all of `wrts`.
@@ -169,7 +205,8 @@ fn flow(ctx: &mut Ctx<'_>, seeds: Vec<(NodeId, Term)>, wrts: &[NodeId]) -> BTree
                     open.entry(x).or_default().push(term);
                 }
             }
-            ctx.g.spans_from(first, y);
+            let place = ctx.g.place(y);
+            ctx.g.place_from(first, Place { phase: ctx.scratch.phase, ..place });
             continue;
         }
         let terms = ctx.merge(terms);
@@ -178,7 +215,8 @@ fn flow(ctx: &mut Ctx<'_>, seeds: Vec<(NodeId, Term)>, wrts: &[NodeId]) -> BTree
                 open.entry(x).or_default().push(term);
             }
         }
-        ctx.g.spans_from(first, y);
+        let place = ctx.g.place(y);
+        ctx.g.place_from(first, Place { phase: ctx.scratch.phase, ..place });
         if wrts.contains(&y) {
             found.insert(y, terms);
         }

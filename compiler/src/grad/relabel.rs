@@ -19,8 +19,8 @@ impl Ctx<'_> {
         let mut done: BTreeMap<NodeId, NodeId> = BTreeMap::new();
         for id in self.carriers(root, from) {
             let new = self.relabel_node(id, from, to, &done);
-            let span = self.g.span(id);
-            self.g.set_span(new, span);
+            let place = self.g.place(id);
+            self.g.set_place(new, place);
             done.insert(id, new);
         }
         done.get(&root).copied().unwrap_or(root)

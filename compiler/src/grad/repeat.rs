@@ -253,7 +253,7 @@ pub(super) fn inline(body: &Graph, into: &mut Graph, leaves: &BTreeMap<usize, No
             Op::Arg(k, ..) => leaves[&(*k as usize)],
             op => into.remake(op, &args),
         };
-        into.set_span(new, body.span(id));
+        into.set_place(new, body.place(id));
         map.insert(id, new);
     }
     map

@@ -8,7 +8,7 @@
 use super::cotangent::{Ctx, Term};
 use super::partial::{Partial, partial};
 use super::{Swept, sweep};
-use crate::graph::{Args, Axes, AxisNames, NodeId, Op, Red, Subst};
+use crate::graph::{Args, Axes, AxisNames, NodeId, Op, Place, Red, Subst};
 use gannet_lang::program::{Axis, Elem, Fun};
 use std::collections::BTreeMap;
 
@@ -104,7 +104,8 @@ impl Ctx<'_> {
                 [] => self.tangent(id, done),
                 one => Some(self.g.add_all(one)),
             };
-            self.g.spans_from(first, id);
+            let place = self.g.place(id);
+            self.g.place_from(first, Place { phase: self.scratch.phase, ..place });
             done.insert(id, tangent);
         }
         done[&of]

@@ -115,13 +115,33 @@ impl Tables {
     }
 }
 
+/// Which part of a training step an equation belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// What the program says before any gradient of its loss is looked at.
+    Forward,
+    /// What differentiation makes of it.
+    Backward,
+    /// What becomes of the gradients: the rules.
+    Update,
+}
+
+/// Where an equation comes from. Rides beside the nodes: two nodes are one whatever their places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// In the source; the default, if it is not known yet.
+    pub span: Span,
+    /// In the step; not known before differentiation.
+    pub phase: Option<Phase>,
+}
+
 /// A graph with named outputs.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// What the leaves are.
     pub tables: Arc<Tables>,
     nodes: Vec<Node>,
-    spans: Vec<Span>,
+    places: Vec<Place>,
     known: HashMap<(Op, Args), NodeId>,
     /// Points made so far by passes, in this graph and in bodies of loops.
     points: u32,
@@ -170,20 +190,26 @@ impl Graph {
 
     /// A node's place in the source.
     pub fn span(&self, id: NodeId) -> Span {
-        self.spans[id.index()]
+        self.places[id.index()].span
     }
 
-    /// Names the place of nodes that have none yet (rewrites keep the first place).
-    pub fn set_span(&mut self, id: NodeId, span: Span) {
-        if self.spans[id.index()] == Span::default() {
-            self.spans[id.index()] = span;
+    /// Where a node comes from.
+    pub fn place(&self, id: NodeId) -> Place {
+        self.places[id.index()]
+    }
+
+    /// Names the span and the phase of a node as far as it has none yet (rewrites keep the first place).
+    pub fn set_place(&mut self, id: NodeId, place: Place) {
+        let known = &mut self.places[id.index()];
+        if known.span == Span::default() {
+            known.span = place.span;
         }
+        known.phase = known.phase.or(place.phase);
     }
 
-    /// Nodes from this number on come from where `like` does, unless their place is known.
-    pub fn spans_from(&mut self, first: usize, like: NodeId) {
-        let span = self.span(like);
-        (first..self.len()).for_each(|k| self.set_span(NodeId::new(k), span));
+    /// Nodes from this number on have this place, as far as none is known.
+    pub fn place_from(&mut self, first: usize, place: Place) {
+        (first..self.len()).for_each(|k| self.set_place(NodeId::new(k), place));
     }
 
     /// All ids in order: operands before users.
@@ -215,7 +241,7 @@ impl Graph {
         self.count_points(&op);
         self.known.insert((op.clone(), args.clone()), id);
         self.nodes.push(Node { op, args, ty });
-        self.spans.push(Span::default());
+        self.places.push(Place::default());
         id
     }
 
@@ -263,8 +289,10 @@ impl Graph {
         for id in self.ids().filter(|id| live[id.index()]) {
             let node = self.node(id);
             let args: Args = node.args.iter().map(|a| map[a.index()]).collect();
+            let first = new.len();
             let new_id = f(&mut new, id, node, &args);
-            new.set_span(new_id, self.span(id));
+            new.set_place(new_id, self.place(id));
+            new.place_from(first, self.place(id));
             map[id.index()] = new_id;
         }
         new.outputs = self.outputs.iter().map(|(o, id)| (o.clone(), map[id.index()])).collect();

@@ -1,7 +1,11 @@
-//! What a kernel is estimated to cost: floating-point operations and bytes moved.
-//! Law: an estimate depends on the plan and the sizes only.
+//! What a kernel is estimated to cost: floating-point operations, bytes moved, and seconds on a machine.
+//! Law: an estimate depends on the plan, the sizes and the machine only.
 
-use super::{BufferId, Inst, Kernel, Loop, Plan, Range, Stmt};
+use super::{
+    Address, BufferId, Contraction, Extent, Index, Inst, Kernel, Kind, LibraryCall, Loop, Mode, Plan, Range, Scope,
+    Stmt, Traversal,
+};
+use gannet_lang::program::Fun;
 use std::collections::BTreeSet;
 
 /// The price of a kernel.
@@ -11,60 +15,205 @@ pub struct Estimate {
     pub flops: f64,
     /// Each buffer read and each buffer written counts once, whole.
     pub bytes: f64,
+    /// On the machine.
+    pub seconds: f64,
 }
+
+/// What a machine can do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Machine {
+    /// Operations a second in large products of single precision, all threads together.
+    pub product: f64,
+    /// Bytes a second from and to memory, all threads together.
+    pub memory: f64,
+    /// Threads.
+    pub threads: f64,
+}
+
+impl Default for Machine {
+    /// Two cores with vectors of 512 bits, as estimates assume where nothing was measured.
+    fn default() -> Self {
+        Machine { product: 190e9, memory: 45e9, threads: 2.0 }
+    }
+}
+
+/// Bytes a second from caches, for one from memory.
+const CACHE: f64 = 4.0;
+/// Fewer bytes than this stay in a cache from kernel to kernel.
+const CACHED: f64 = 16e6;
+/// Seconds to start a kernel, and to hand parts of it to other threads.
+const START: f64 = 3e-7;
+const SHARE: f64 = 2e-6;
+/// Less work than this, in seconds of one thread, is not shared among threads.
+const ALONE: f64 = 1.2e-5;
+/// Steps of a loop in lanes go through so many entries.
+const LANES: f64 = 8.0;
+/// Seconds of an operation on a vector or on a number.
+const OPERATION: f64 = 1.6e-10;
+/// Seconds that an iteration of a loop takes besides.
+const ITERATION: f64 = 5e-10;
+/// A sum along a loop waits for the one before it, though not where several run at once.
+const CARRIED: f64 = 3e-10;
 
 impl Kernel {
-    /// The estimate, given the sizes of all dims.
+    /// The estimate, given the sizes of all dims, on a machine as the default has it.
     pub fn estimate(&self, plan: &Plan, sizes: &[u64]) -> Estimate {
-        let (mut read, mut written) = (BTreeSet::new(), BTreeSet::new());
-        let flops = match self {
-            Kernel::Traversal(t) => in_loop(&t.outer, sizes, &mut read, &mut written),
-            Kernel::Contraction(c) => {
-                read.extend([c.a.buffer, c.b.buffer]);
-                written.extend(c.c.iter().map(|c| c.buffer));
-                let all = c.batch.iter().chain(&c.m).chain(&c.n).chain(&c.k);
-                let product: f64 = all.map(|e| e.eval(sizes) as f64).product();
-                let epilogue = c.epilogue.as_ref().map_or(0.0, |e| in_loop(&e.rows, sizes, &mut read, &mut written));
-                2.0 * product + epilogue
-            }
-            Kernel::Repeat(c) => return c.estimate(sizes),
-            Kernel::Library(c) => {
-                read.extend(c.operands.iter().map(|o| o.buffer));
-                written.extend(c.results.iter().flatten().map(|r| r.buffer));
-                c.flops(sizes)
-            }
-        };
-        let bytes = |set: &BTreeSet<BufferId>| set.iter().map(|b| plan.bytes(*b, sizes) as f64).sum::<f64>();
-        Estimate { flops, bytes: bytes(&read) + bytes(&written) }
+        self.estimate_on(plan, sizes, &Machine::default())
+    }
+
+    /// The estimate, given the sizes of all dims.
+    pub fn estimate_on(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
+        match self {
+            Kernel::Traversal(t) => t.estimate(plan, sizes, machine),
+            Kernel::Contraction(c) => c.estimate(plan, sizes, machine),
+            Kernel::Repeat(c) => c.estimate(sizes, machine),
+            Kernel::Library(c) => c.estimate(plan, sizes, machine),
+        }
     }
 }
 
-fn in_loop(l: &Loop, sizes: &[u64], read: &mut BTreeSet<BufferId>, written: &mut BTreeSet<BufferId>) -> f64 {
-    let count = match &l.range {
-        Range::Full(e) => e.eval(sizes) as f64,
-        Range::Block { size, extent, .. } => (extent.eval(sizes) as f64).min(*size as f64),
-        Range::Blocks { size, extent } => (extent.eval(sizes) as f64 / *size as f64).ceil(),
-    };
-    let mut once = l.accs.len() as f64;
-    for s in &l.body {
-        once += match s {
-            Stmt::Let(_, Inst::Load(b, _)) => {
-                read.insert(*b);
-                0.0
-            }
-            Stmt::Let(_, Inst::Map(_, args)) => args.len().max(2) as f64 - 1.0,
-            Stmt::Let(..) => 0.0,
-            Stmt::Store(b, ..) => {
-                written.insert(*b);
-                0.0
-            }
-            Stmt::Accumulate(_, b, ..) => {
-                read.insert(*b);
-                written.insert(*b);
-                1.0
-            }
-            Stmt::Loop(inner) => in_loop(inner, sizes, read, written),
-        };
+impl Traversal {
+    fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
+        let mut work = Work::new(plan, sizes, &self.scope);
+        let (flops, time) = work.of(&self.outer, 1.0);
+        let bytes = work.bytes();
+        let seconds = shared(time, self.parallel, machine).max(moved(bytes, machine));
+        Estimate { flops, bytes, seconds: START + seconds }
     }
-    count * once
+}
+
+impl Contraction {
+    fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
+        let count = |list: &[Extent]| list.iter().map(|e| e.eval(sizes) as f64).product::<f64>();
+        let (batch, m, n, k) = (count(&self.batch), count(&self.m), count(&self.n), count(&self.k));
+        let mut read = BTreeSet::from([self.a.buffer, self.b.buffer]);
+        let mut written: BTreeSet<BufferId> = self.c.iter().map(|c| c.buffer).collect();
+        let mut after = (0.0, 0.0);
+        if let Some(e) = &self.epilogue {
+            let mut work = Work::new(plan, sizes, &e.scope);
+            after = work.of(&e.rows, 1.0);
+            read.extend(&work.read);
+            written.extend(&work.written);
+        }
+        let product = 2.0 * batch * m * n * k;
+        let bytes = total(plan, sizes, &read) + total(plan, sizes, &written);
+        // Rows and columns fill register blocks, sums are long enough to be worth loading them; blocks are packed.
+        let fill = |count: f64, block: f64| count / ((count / block).ceil() * block);
+        let rate = machine.product / machine.threads * fill(m.max(n), 16.0).max(0.2) * (k / (k + 12.0));
+        let packing = batch * (m * k + k * n + 2.0 * m * n) * 1e-10;
+        let time = shared(product / rate + packing + after.1, true, machine);
+        Estimate { flops: product + after.0, bytes, seconds: START + time.max(moved(bytes, machine)) }
+    }
+}
+
+impl LibraryCall {
+    fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
+        let read: BTreeSet<BufferId> = self.operands.iter().map(|o| o.buffer).collect();
+        let written: BTreeSet<BufferId> = self.results.iter().flatten().map(|r| r.buffer).collect();
+        let flops = self.flops(sizes);
+        let bytes = total(plan, sizes, &read) + total(plan, sizes, &written);
+        Estimate { flops, bytes, seconds: START + (flops * 1e-9).max(moved(bytes, machine)) }
+    }
+}
+
+/// Seconds of work that takes so many on one thread.
+fn shared(time: f64, parallel: bool, machine: &Machine) -> f64 {
+    if parallel && time > ALONE && machine.threads > 1.0 { SHARE + time / machine.threads } else { time }
+}
+
+/// Seconds to move bytes.
+fn moved(bytes: f64, machine: &Machine) -> f64 {
+    let near = bytes.min(CACHED);
+    near / (CACHE * machine.memory) + (bytes - near) / machine.memory
+}
+
+fn total(plan: &Plan, sizes: &[u64], buffers: &BTreeSet<BufferId>) -> f64 {
+    buffers.iter().map(|b| plan.bytes(*b, sizes) as f64).sum()
+}
+
+/// Counts the work of a body, and what it reads and writes.
+struct Work<'a> {
+    plan: &'a Plan,
+    sizes: &'a [u64],
+    scope: &'a Scope,
+    read: BTreeSet<BufferId>,
+    written: BTreeSet<BufferId>,
+}
+
+impl<'a> Work<'a> {
+    fn new(plan: &'a Plan, sizes: &'a [u64], scope: &'a Scope) -> Self {
+        Work { plan, sizes, scope, read: BTreeSet::new(), written: BTreeSet::new() }
+    }
+
+    fn bytes(&self) -> f64 {
+        total(self.plan, self.sizes, &self.read) + total(self.plan, self.sizes, &self.written)
+    }
+
+    /// Operations and seconds of one thread, of a loop inside of one in so many lanes.
+    fn of(&mut self, l: &Loop, around: f64) -> (f64, f64) {
+        let count = match &l.range {
+            Range::Full(e) => e.eval(self.sizes) as f64,
+            Range::Block { size, extent, .. } => (extent.eval(self.sizes) as f64).min(*size as f64),
+            Range::Blocks { size, extent } => (extent.eval(self.sizes) as f64 / *size as f64).ceil(),
+        };
+        let lanes = if l.mode == Mode::Vector { LANES } else { 1.0 };
+        let accs = l.accs.len() as f64;
+        let (mut flops, mut time) = (accs, ITERATION + accs * CARRIED);
+        for s in &l.body {
+            let (f, t) = self.statement(s, around * lanes, l);
+            flops += f;
+            time += t;
+        }
+        (count * flops, (count / lanes).ceil() * time)
+    }
+
+    fn statement(&mut self, s: &Stmt, lanes: f64, around: &Loop) -> (f64, f64) {
+        match s {
+            Stmt::Let(_, Inst::Load(b, address)) => {
+                self.read.insert(*b);
+                (0.0, self.access(address, lanes, around))
+            }
+            Stmt::Let(v, Inst::Map(fun, args)) => {
+                let real = self.scope.values[v.index()] == Kind::Real;
+                let times = args.len().max(2) as f64 - 1.0;
+                (times, times * OPERATION * weight(*fun, real))
+            }
+            Stmt::Let(_, Inst::Random(..)) => (0.0, 40.0 * OPERATION),
+            Stmt::Let(..) => (0.0, 0.0),
+            Stmt::Store(b, address, _) => {
+                self.written.insert(*b);
+                (0.0, 2.0 * self.access(address, lanes, around))
+            }
+            Stmt::Accumulate(_, b, address, _) => {
+                self.read.insert(*b);
+                self.written.insert(*b);
+                (1.0, 3.0 * self.access(address, lanes, around) + CARRIED)
+            }
+            Stmt::Loop(inner) => self.of(inner, lanes),
+        }
+    }
+
+    /// Lanes that do not lie side by side are fetched one by one.
+    fn access(&self, address: &Address, lanes: f64, around: &Loop) -> f64 {
+        let gathers = lanes > 1.0
+            && address.terms.iter().any(|(index, c, stride)| match index {
+                Index::Value(_) => true,
+                Index::Loop(l) => around.mode == Mode::Vector && *l == around.id && !(*c == 1 && stride.is(1)),
+            });
+        if gathers { lanes * 1.5 * OPERATION } else { OPERATION }
+    }
+}
+
+/// How many simple operations a function takes.
+fn weight(fun: Fun, real: bool) -> f64 {
+    use Fun::*;
+    match fun {
+        Exp | Log | Tanh | Sigmoid => 14.0,
+        Expm1 | Log1p | Softplus | Erf | Sin | Cos | Tan | Atan2 => 22.0,
+        Pow => 40.0,
+        Recip | Div | Sqrt => 5.0,
+        IntDiv | Mod => 30.0,
+        _ if real => 1.0,
+        _ => 1.5,
+    }
 }

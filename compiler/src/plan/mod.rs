@@ -15,12 +15,12 @@ mod text;
 mod verify;
 
 pub use arena::{Arrangement, arrange, arrange_by};
-pub use cost::Estimate;
+pub use cost::{Estimate, Machine};
 pub use library::{LibraryCall, Strided};
 pub use repeat::Repeat;
 pub(crate) use verify::overwrites_early;
 
-use crate::graph::{Red, Tables};
+use crate::graph::{Place, Red, Tables};
 use gannet_lang::diag::Span;
 use gannet_lang::ids;
 use gannet_lang::program::{Axis, DimId, Dist, Fun, HyperId, InputId, Output, ParamId, SiteId, StateId};
@@ -386,6 +386,15 @@ pub struct Condition {
     pub holds: bool,
 }
 
+/// A part of a kernel's work, by estimate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Source {
+    /// Where its equations stand, and in which part of the step.
+    pub place: Place,
+    /// Of the kernel's work.
+    pub share: f64,
+}
+
 /// What runs: kernels over buffers.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -399,6 +408,8 @@ pub struct Plan {
     pub kernels: Vec<Kernel>,
     /// Of each kernel when it has to run: where one of the conditions fails, nobody looks at what it would write.
     pub only: Vec<Vec<Condition>>,
+    /// Of each kernel what it computes, by place, the largest share first.
+    pub sources: Vec<Vec<Source>>,
     /// Outputs and where they are found after the run. Where an output's buffer has the home of that very parameter or
     /// state, it is updated in place; where it has another one, the runtime copies it there after the last kernel.
     pub outputs: Vec<(Output, BufferId)>,

@@ -1,7 +1,7 @@
 //! Loops of a Plan: a plan of one step, and what it is given at each.
 //! Law: the step's plan reads its operands and writes its results; which memory these are is the loop's affair.
 
-use super::{BufferId, Estimate, Extent, Plan};
+use super::{BufferId, Estimate, Extent, Machine, Plan};
 use gannet_lang::diag::Span;
 use gannet_lang::program::{Axis, LoopTest};
 
@@ -35,13 +35,14 @@ pub struct Repeat {
 
 impl Repeat {
     /// The estimate of all steps, given the sizes of all dims.
-    pub fn estimate(&self, sizes: &[u64]) -> Estimate {
+    pub fn estimate(&self, sizes: &[u64], machine: &Machine) -> Estimate {
         let mut all = Estimate::default();
         let count = self.count.eval(sizes) as f64;
         for kernel in &self.step.kernels {
-            let once = kernel.estimate(&self.step, sizes);
+            let once = kernel.estimate_on(&self.step, sizes, machine);
             all.flops += count * once.flops;
             all.bytes += count * once.bytes;
+            all.seconds += count * once.seconds;
         }
         all
     }

@@ -9,7 +9,7 @@ use super::cpu::profile::KernelTime;
 #[cfg(feature = "gpu")]
 use super::gpu;
 use crate::session::no_result;
-use gannet_compiler::plan::Plan;
+use gannet_compiler::plan::{Machine, Plan};
 use gannet_lang::diag::Diagnostic;
 use gannet_lang::program::{Axis, InputId, Output};
 
@@ -129,10 +129,10 @@ impl Bound {
         either!(self, b => b.input(input))
     }
 
-    /// Measures every kernel from here on; on the CPU only.
-    pub fn start_clock(&mut self) {
+    /// Measures every kernel from here on, on the CPU only; `traced`, if each call is noted by itself.
+    pub fn start_clock(&mut self, traced: bool) {
         if let Bound::Cpu(b) = self {
-            b.start_clock();
+            b.start_clock(traced);
         }
     }
 
@@ -145,10 +145,10 @@ impl Bound {
         }
     }
 
-    /// What each kernel took since the clock was started; nothing without one.
-    pub fn times(&self) -> Vec<KernelTime> {
+    /// What each kernel took since the clock was started, beside what was to be expected; nothing without one.
+    pub fn times(&self, machine: &Machine) -> Vec<KernelTime> {
         match self {
-            Bound::Cpu(b) => b.times(),
+            Bound::Cpu(b) => b.times(machine),
             #[cfg(feature = "gpu")]
             Bound::Gpu(_) => Vec::new(),
         }

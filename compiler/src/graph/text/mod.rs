@@ -19,6 +19,7 @@
 //! An axis is written as its dim, and `.1` for the second axis over it. A dim whose name is not unique, or would be read
 //! as something else there, is written `name@3` with its number.
 
+mod expression;
 mod parse;
 mod scan;
 

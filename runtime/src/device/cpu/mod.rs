@@ -5,6 +5,7 @@ pub mod contract;
 pub mod execute;
 pub mod library;
 mod linear;
+pub mod machine;
 pub mod memory;
 pub mod profile;
 mod repeat;

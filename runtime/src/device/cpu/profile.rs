@@ -1,9 +1,21 @@
 //! Where the time of a bound function goes, kernel by kernel.
 
 use super::execute::Bound;
-use gannet_compiler::plan::Kernel;
+use gannet_compiler::plan::{Estimate, Kernel, Machine, Source};
 use gannet_lang::diag::Span;
 use std::time::{Duration, Instant};
+
+/// A trace holds so many calls of a kernel; later ones are counted only.
+const TRACED: usize = 20_000;
+
+/// Where the time of a run's steps went.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// What the machine can do at best.
+    pub machine: Machine,
+    /// Of the step of each stage, what each kernel took.
+    pub functions: Vec<(String, Vec<KernelTime>)>,
+}
 
 /// A kernel's share of the time.
 #[derive(Clone, Debug)]
@@ -14,48 +26,63 @@ pub struct KernelTime {
     pub form: &'static str,
     /// The source it comes from.
     pub span: Span,
+    /// Of which lines and parts of the step its work is made.
+    pub sources: Vec<Source>,
     /// How often it ran.
     pub calls: u64,
     /// In all calls together.
     pub time: Duration,
-    /// Estimated operations of one call.
-    pub flops: f64,
-    /// Estimated bytes that one call reads and writes, each buffer once.
-    pub bytes: f64,
+    /// The shortest call.
+    pub best: Duration,
+    /// Of one call.
+    pub estimate: Estimate,
+    /// When calls began and how long they took, if they are traced.
+    pub trace: Vec<(Instant, Duration)>,
     /// Of a loop: the kernels of its step.
     pub inside: Vec<KernelTime>,
+}
+
+/// What a kernel took.
+#[derive(Clone, Debug)]
+struct Calls {
+    count: u64,
+    time: Duration,
+    best: Duration,
+    trace: Vec<(Instant, Duration)>,
 }
 
 /// Measures kernels while it exists.
 #[derive(Debug, Default)]
 pub struct Clock {
-    kernels: Vec<(u64, Duration)>,
+    kernels: Vec<Calls>,
+    traced: bool,
 }
 
 impl Clock {
-    /// For so many kernels.
-    pub fn new(kernels: usize) -> Clock {
-        Clock { kernels: vec![(0, Duration::ZERO); kernels] }
+    /// For so many kernels; `traced`, if each call is noted by itself.
+    pub fn new(kernels: usize, traced: bool) -> Clock {
+        let none = Calls { count: 0, time: Duration::ZERO, best: Duration::MAX, trace: Vec::new() };
+        Clock { kernels: vec![none; kernels], traced }
     }
 
     /// A kernel ran since then.
     pub fn ran(&mut self, kernel: usize, since: Instant) {
-        let (calls, time) = &mut self.kernels[kernel];
-        *calls += 1;
-        *time += since.elapsed();
-    }
-
-    /// Calls and time of a kernel.
-    pub fn of(&self, kernel: usize) -> (u64, Duration) {
-        self.kernels[kernel]
+        let took = since.elapsed();
+        let calls = &mut self.kernels[kernel];
+        calls.count += 1;
+        calls.time += took;
+        calls.best = calls.best.min(took);
+        if self.traced && calls.trace.len() < TRACED {
+            calls.trace.push((since, took));
+        }
     }
 }
 
 impl Bound {
-    /// Measures every kernel from here on.
-    pub fn start_clock(&mut self) {
-        self.clock = Some(Clock::new(self.plan().kernels.len()));
-        self.steps_mut().for_each(Bound::start_clock);
+    /// Measures every kernel from here on; `traced`, if each call is noted by itself.
+    pub fn start_clock(&mut self, traced: bool) {
+        self.clock = Some(Clock::new(self.plan().kernels.len(), traced));
+        self.steps_mut().for_each(|step| step.start_clock(traced));
     }
 
     /// Goes on with the measurements of another binding of the same plan.
@@ -64,8 +91,8 @@ impl Bound {
         self.steps_mut().zip(before.steps_mut()).for_each(|(own, before)| own.take_clock(before));
     }
 
-    /// What each kernel took since the clock was started; nothing without one.
-    pub fn times(&self) -> Vec<KernelTime> {
+    /// What each kernel took since the clock was started, beside what was to be expected; nothing without one.
+    pub fn times(&self, machine: &Machine) -> Vec<KernelTime> {
         let Some(clock) = &self.clock else { return Vec::new() };
         let sizes: Vec<u64> = self.sizes().iter().map(|n| *n as u64).collect();
         let plan = self.plan();
@@ -76,11 +103,19 @@ impl Bound {
                 Kernel::Library(c) => ("library", &c.name, c.span),
                 Kernel::Repeat(l) => ("loop", &l.name, l.span),
             };
-            let (calls, time) = clock.of(k);
-            let estimate = kernel.estimate(plan, &sizes);
-            let inside = self.step_of(k).map(Bound::times).unwrap_or_default();
-            let (flops, bytes) = (estimate.flops, estimate.bytes);
-            KernelTime { name: name.clone(), form, span, calls, time, flops, bytes, inside }
+            let calls = &clock.kernels[k];
+            KernelTime {
+                name: name.clone(),
+                form,
+                span,
+                sources: plan.sources[k].clone(),
+                calls: calls.count,
+                time: calls.time,
+                best: calls.best,
+                estimate: kernel.estimate_on(plan, &sizes, machine),
+                trace: calls.trace.clone(),
+                inside: self.step_of(k).map(|step| step.times(machine)).unwrap_or_default(),
+            }
         };
         plan.kernels.iter().enumerate().map(time).collect()
     }

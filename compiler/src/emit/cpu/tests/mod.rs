@@ -42,6 +42,7 @@ impl Builder {
             buffers: vec![],
             kernels: vec![],
             only: vec![],
+            sources: vec![],
             outputs: vec![],
         };
         Builder { plan, scope: Scope::default() }
