@@ -15,8 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates of others that may be named only below one place.
-const ONLY_IN: &[(&str, &str)] =
-    &[
+const ONLY_IN: &[(&str, &str)] = &[
     ("pest", "lang/src/parse"),
     ("egg", "compiler/src/egraph"),
     ("cranelift", "compiler/src/emit/cpu"),

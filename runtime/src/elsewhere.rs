@@ -5,9 +5,9 @@ use crate::device::Bound;
 #[cfg(feature = "gpu")]
 use crate::device::gpu;
 use crate::device::{Adapter, Choice};
-use crate::session::{Options, Session};
 #[cfg(feature = "gpu")]
 use crate::session::kind_of;
+use crate::session::{Options, Session};
 #[cfg(feature = "gpu")]
 use gannet_compiler::plan::Plan;
 use gannet_lang::diag::{Code, Diagnostic};

@@ -1,7 +1,7 @@
 //! A session: one unit compiled, bound to its data and ready to run.
 //! Law: whatever a run does is decided by the unit, the data, the options and the seed.
 
-use crate::data::{Dataset, Sizes, Values};
+use crate::data::{Dataset, Sizes};
 use crate::device::cpu::execute::{self, Executable, Store, entry_bytes};
 use crate::device::cpu::memory::Memory;
 use crate::device::{Bound, Choice};
@@ -10,10 +10,10 @@ use crate::entries::fill;
 pub use crate::entries::{gather, gather_entries, kind_of, no_result, numbers, stored};
 use crate::sizes;
 use gannet_compiler::graph::Tables;
-use gannet_compiler::plan::{Kind, Plan};
+use gannet_compiler::plan::Plan;
 use gannet_compiler::{CompileOptions, plan_of};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{DimId, Elem, InputId, Output, Part, Ty, Unit};
+use gannet_lang::program::{DimId, InputId, Output, Part, Ty, Unit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

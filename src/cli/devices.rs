@@ -17,7 +17,12 @@ pub fn devices() -> ExitCode {
         say!("gpu: {} ({}, {}{kind})", a.name, a.backend, a.driver);
         let half = if a.half { "yes" } else { "no" };
         say!("  largest buffer {} MiB, largest binding {} MiB", a.buffer >> 20, a.binding >> 20);
-        say!("  storage buffers a kernel {}, workgroup: {} invocations, {} KiB", a.storage_buffers, a.invocations, a.workgroup >> 10);
+        say!(
+            "  storage buffers a kernel {}, workgroup: {} invocations, {} KiB",
+            a.storage_buffers,
+            a.invocations,
+            a.workgroup >> 10
+        );
         say!("  half precision {half}");
     }
     if all.is_empty() {

@@ -158,17 +158,26 @@ fn random_graphs_agree_in_every_form() {
 
 /// Products whose sizes fit no tile: with a batch, transposed, with windows and with an epilogue.
 const PRODUCTS: &str = "
+dim row = 70, column = 83, inner = 33, member = 3, left = 5, right = 9, middle = 20, place = 31, tap = 4, channel = 6
+
 task products {
-  a ~ normal[70, 33]
-  b ~ normal[33, 83]
-  c ~ normal[3, 5, 20]
-  d ~ normal[3, 20, 9]
-  report plain[i in 70, j in 83]  = relu(sum[k in 33](a[i, k] * b[k, j]) + 1)
-  report turned[j in 83, i in 70] = sum[k in 33](a[i, k] * b[k, j])
-  report inner[i in 70, j in 70]  = sum[k in 33](a[i, k] * a[j, k])
-  report outer[i in 33, j in 33]  = sum[k in 70](a[k, i] * a[k, j])
-  report batch[n in 3, i in 5, j in 9] = sum[k in 20](c[n, i, k] * d[n, k, j])
-  report row[j in 83]             = sum[k in 33](a[7, k] * b[k, j])
+  a ~ normal[row, inner]
+  b ~ normal[inner, column]
+  c ~ normal[member, left, middle]
+  d ~ normal[member, middle, right]
+  x ~ normal[place, channel]
+  w ~ normal[tap, channel, right]
+  report plain = relu(a @ b + 1)
+  turned[j, i] = sum[k](a[i, k] * b[k, j])
+  report transposed = turned
+  same[i, j: row] = sum[k](a[i, k] * a[j, k])
+  report gram = same
+  other[i, j: inner] = sum[k](a[k, i] * a[k, j])
+  report covariance = other
+  many[n, i, j] = sum[k](c[n, i, k] * d[n, k, j])
+  report batch = many
+  window[i: place, o] = sum[t, c]((x[i + t - 1, c] else 0) * w[t, c, o])
+  report convolution = window
 }
 ";
 
@@ -185,8 +194,7 @@ fn products_of_awkward_sizes_agree() {
     let mut session = model.session(unit, &Options::default()).expect("a session");
     let sizes = session.bind("report", 1).expect("it is bound").sizes().iter().map(|n| *n as u64).collect();
     let store = Store { params: vec![], states: vec![] };
-    let given =
-        Given { sizes, inputs: vec![], store, kinds: [vec![], vec![]], hypers: vec![], step: 0.0, seed: 3 };
+    let given = Given { sizes, inputs: vec![], store, kinds: [vec![], vec![]], hypers: vec![], step: 0.0, seed: 3 };
     let wanted = given.on_cpu(&plan);
     for (gpu, target) in gpus().iter().zip(&TARGETS) {
         compare(&format!("{target:?}"), &plan, &wanted, &given.on_gpu(&plan, gpu), 1e-5);

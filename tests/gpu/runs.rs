@@ -36,3 +36,13 @@ fn verified(file: &str, steps: u64, bound: f64) {
         assert!(beyond.is_empty(), "{file}, {way:?}: {beyond:?}");
     }
 }
+
+#[test]
+fn small_examples_take_the_same_steps() {
+    if !has_gpu("steps of examples") {
+        return;
+    }
+    for (file, steps) in [("iris_logistic.gnt", 50), ("diabetes_linear.gnt", 50), ("digits_mlp.gnt", 20)] {
+        verified(file, steps, 1e-3);
+    }
+}

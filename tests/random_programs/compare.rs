@@ -6,8 +6,8 @@ use gannet::compiler::graph::{Graph, Tables};
 use gannet::compiler::{CompileOptions, Stages, stages_of};
 use gannet::lang::program::{Axis, Elem, HyperId, InputId, Output, ParamId, Schedule, StateId, Unit};
 use gannet::runtime::device::cpu::execute::{Bound, Executable};
-use gannet::runtime::device::{self, Choice};
 use gannet::runtime::device::cpu::memory::Memory;
+use gannet::runtime::device::{self, Choice};
 use gannet::runtime::reference::{Env, Fault, Tensor, eval, eval_each};
 use gannet::runtime::session::{Session, kind_of, stored};
 use gannet::{Model, Options};
@@ -191,13 +191,7 @@ fn close(what: &str, tolerance: &Tolerance, expected: &Values, noisy: &Values, g
     Ok(())
 }
 
-fn task(
-    program: &Program,
-    model: &Model,
-    unit: &Unit,
-    seed: u64,
-    device: Choice,
-) -> Result<Vec<Graph>, Failure> {
+fn task(program: &Program, model: &Model, unit: &Unit, seed: u64, device: Choice) -> Result<Vec<Graph>, Failure> {
     let tables = Arc::new(Tables::of(unit));
     let function = unit.function("report").expect("a task reports");
     let compile = CompileOptions { double: true, verify: true, ..CompileOptions::default() };

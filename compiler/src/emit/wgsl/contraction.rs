@@ -90,7 +90,10 @@ fn by_entries(k: usize, c: &Contraction, memory: &Memory<'_>, finish: &str) -> T
     if let Some(due) = memory.due() {
         line(format!("if (!({due})) {{ return; }}"));
     }
-    line("let n = entry % count_n;\n  let m = (entry / count_n) % count_m;\n  let z = entry / (count_m * count_n);".into());
+    line(
+        "let n = entry % count_n;\n  let m = (entry / count_n) % count_m;\n  let z = entry / (count_m * count_n);"
+            .into(),
+    );
     line(format!("let from_a = {};", first(&c.a, c, ("m", &c.m, &c.a.rows))));
     line(format!("let from_b = {};", first(&c.b, c, ("n", &c.n, &c.b.columns))));
     line(format!("var sum = 0.0;\n  for (var k = 0; k < {}; k++) {{", count(&c.k)));
@@ -125,11 +128,8 @@ impl Side<'_> {
             true => (format!("i / {DEPTH}"), format!("i % {DEPTH}")),
             false => (format!("i % {edge}"), format!("i / {edge}")),
         };
-        let at = sum([
-            Some(format!("from_{name}")),
-            offset("own", self.own.0, self.own.1),
-            offset("k", &c.k, self.summed),
-        ]);
+        let at =
+            sum([Some(format!("from_{name}")), offset("own", self.own.0, self.own.1), offset("k", &c.k, self.summed)]);
         let value = memory.load(self.buffer, &at);
         let (tile, bound, step, end) = (self.tile, self.bound, EDGE * EDGE, edge * DEPTH);
         format!(
@@ -182,9 +182,8 @@ fn tiles(k: usize, c: &Contraction, memory: &Memory<'_>, finish: &str, block: us
         );
     }
     let size = edge * DEPTH;
-    let mut before = format!(
-        "{finish}var<workgroup> k{k}_a: array<f32, {size}>;\nvar<workgroup> k{k}_b: array<f32, {size}>;\n"
-    );
+    let mut before =
+        format!("{finish}var<workgroup> k{k}_a: array<f32, {size}>;\nvar<workgroup> k{k}_b: array<f32, {size}>;\n");
     if memory.due().is_some() {
         let _ = writeln!(before, "var<workgroup> k{k}_due: u32;");
     }
@@ -202,7 +201,11 @@ fn tile_head(k: usize, c: &Contraction, memory: &Memory<'_>, edge: usize) -> Str
     let mut out = String::new();
     let mut line = |text: String| writeln!(out, "  {text}").expect("text grows");
     line(format!("let count_m = {};\n  let count_n = {};\n  let count_k = {};", count(&c.m), count(&c.n), count(&c.k)));
-    line(format!("let tiles_m = (count_m + {}) / {edge};\n  let tiles_n = (count_n + {}) / {edge};", edge - 1, edge - 1));
+    line(format!(
+        "let tiles_m = (count_m + {}) / {edge};\n  let tiles_n = (count_n + {}) / {edge};",
+        edge - 1,
+        edge - 1
+    ));
     line(format!("let number = i32(group.x + group.y * {GROUPS_X}u);"));
     line("let tile_n = number % tiles_n;\n  let tile_m = (number / tiles_n) % tiles_m;".into());
     line("let z = number / (tiles_m * tiles_n);".into());

@@ -144,4 +144,3 @@ pub struct Shader {
     /// How many workgroups.
     pub grid: Grid,
 }
-

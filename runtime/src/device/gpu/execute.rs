@@ -362,12 +362,7 @@ fn numbers(bytes: &[u8], kind: Kind) -> Vec<f64> {
 
 /// The copies after the last kernel. One memory is not copied to itself in one go: what lies in the store already goes by
 /// way of scratch, all of it before anything there is overwritten.
-fn settle(
-    gpu: &Arc<Gpu>,
-    plan: &Plan,
-    kernels: &Kernels,
-    store: &Store,
-) -> Result<Vec<(Place, Place)>, Diagnostic> {
+fn settle(gpu: &Arc<Gpu>, plan: &Plan, kernels: &Kernels, store: &Store) -> Result<Vec<(Place, Place)>, Diagnostic> {
     let (mut first, mut last) = (Vec::new(), Vec::new());
     for (output, b) in &plan.outputs {
         let (home, target) = match output {

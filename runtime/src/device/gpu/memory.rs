@@ -45,8 +45,12 @@ pub fn bytes_of(plan: &Plan, b: BufferId, sizes: &[u64]) -> u64 {
 /// Puts buffers one after the other: their offsets, and the bytes of all.
 pub fn in_a_row(bytes: impl IntoIterator<Item = u64>) -> (Vec<u64>, u64) {
     let mut end = 0;
-    let offsets = bytes.into_iter().map(|n| std::mem::replace(&mut end, end + n.max(WORD).next_multiple_of(ALIGNMENT)));
-    (offsets.collect(), end)
+    let mut offsets = Vec::new();
+    for n in bytes {
+        offsets.push(end);
+        end += n.max(WORD).next_multiple_of(ALIGNMENT);
+    }
+    (offsets, end)
 }
 
 impl Gpu {
@@ -62,7 +66,12 @@ impl Gpu {
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let size = bytes.max(ALIGNMENT);
-        Ok(self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false }))
+        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: false,
+        }))
     }
 
     /// Refuses what is too large for one binding.

@@ -84,8 +84,9 @@ impl Gpu {
         let mut found = adapters_of(&instance());
         found.sort_by_key(|a| describe(a).software);
         let Some(adapter) = found.into_iter().next() else {
-            return Err(Diagnostic::error(Code::G0608, None, "no GPU was found: Vulkan has no adapter here")
-                .hint("run on the CPU with `--device cpu`, or install a Vulkan driver; `gannet devices` lists what is there"));
+            return Err(Diagnostic::error(Code::G0608, None, "no GPU was found: Vulkan has no adapter here").hint(
+                "run on the CPU with `--device cpu`, or install a Vulkan driver; `gannet devices` lists what is there",
+            ));
         };
         let description = describe(&adapter);
         // All that the adapter has, so that only what cannot fit at all is refused.

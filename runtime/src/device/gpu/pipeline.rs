@@ -45,9 +45,8 @@ impl Gpu {
         }
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
             bindings.iter().zip(first..).map(|(access, binding)| layout_entry(*access, binding)).collect();
-        let layout = self
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let layout =
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
         let source = wgpu::ShaderSource::Wgsl(text.into());
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(entry), source });
         let whole = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -80,15 +79,23 @@ impl Gpu {
             .zip(first..)
             .map(|(place, binding)| wgpu::BindGroupEntry { binding, resource: place.binding() })
             .collect();
-        self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries })
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.layout,
+            entries: &entries,
+        })
     }
 
     /// A uniform block of these words.
     pub(super) fn uniform(&self, words: &[u32]) -> Place {
         let bytes = (words.len() as u64 * 4).next_multiple_of(16).max(16);
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer =
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false });
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
         let place = Place { buffer, offset: 0, bytes };
         self.write_words(&place, words);
         place

@@ -109,8 +109,12 @@ impl Gpu {
     pub(super) fn staging(&self, places: &[&Place]) -> Staging {
         let bytes = places.iter().map(|p| p.bytes).sum::<u64>().max(4);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let buffer =
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes, usage, mapped_at_creation: false });
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
         Staging(Place { buffer, offset: 0, bytes })
     }
 
