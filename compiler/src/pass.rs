@@ -21,6 +21,8 @@ pub struct CompileOptions {
     pub strict: bool,
     /// Bytes that loops may store, beyond their states, for the way back; the rest is computed again.
     pub memory: Option<u64>,
+    /// An array between two products that has so many bytes is computed piece by piece, if it can be.
+    pub pieces: u64,
     /// Fuse kernels.
     pub fusion: bool,
     /// Verify after every pass, and the plan (always in debug builds).
@@ -31,6 +33,9 @@ pub struct CompileOptions {
     pub skip: Vec<String>,
 }
 
+/// A fourth of a near cache: an array that is larger is not there any more when it is read.
+const PIECES: u64 = 512 << 10;
+
 impl Default for CompileOptions {
     fn default() -> Self {
         CompileOptions {
@@ -38,6 +43,7 @@ impl Default for CompileOptions {
             rewrites: true,
             strict: false,
             memory: None,
+            pieces: PIECES,
             fusion: true,
             verify: cfg!(debug_assertions),
             stop_after: None,
@@ -86,6 +92,12 @@ pub const PIPELINE: &[Pass] = &[
         about: "splits contractions of several factors into those of two",
         rewriting: false,
         run: |g, _| egraph::order(&g.map_bodies(&egraph::order)),
+    },
+    Pass {
+        name: "pieces",
+        about: "computes what lies between large products piece by piece",
+        rewriting: true,
+        run: |g, o| loops::piece_by_piece(g, o.pieces),
     },
 ];
 

@@ -4,13 +4,14 @@
 use super::args::ExplainArgs;
 use super::profile::{line_text, position};
 use gannet::compiler::CompileOptions;
-use gannet::compiler::egraph::{Explanation, Report, Step, rules};
-use gannet::compiler::graph::{Graph, Place};
+use gannet::compiler::egraph::{Change, Explanation, Region, Report, Step, cost_of, estimate, rules};
+use gannet::compiler::graph::{Graph, Op, Place};
 use gannet::lang::diag::{Code, Diagnostic, Sources, Span};
 use gannet::lang::program::UnitKind;
 use gannet::{Error, Model};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Lines of the source that are listed unless one is asked for.
 const LINES: usize = 25;
@@ -77,7 +78,20 @@ struct AtLine<'a> {
     /// Rules that were applied.
     steps: Vec<&'a Step>,
     /// Forms chosen in an e-graph.
-    changes: Vec<&'a gannet::compiler::egraph::Change>,
+    changes: Vec<&'a Change>,
+}
+
+impl AtLine<'_> {
+    /// The rules that were applied, then those by which other forms were chosen.
+    fn names(&self) -> String {
+        let applied = counted(self.steps.iter().map(|s| s.rule));
+        let chosen = counted(self.changes.iter().flat_map(|c| c.proof.iter().map(|s| s.rule)));
+        match (applied.is_empty(), chosen.is_empty()) {
+            (_, true) => applied,
+            (true, false) => format!("chosen: {chosen}"),
+            (false, false) => format!("{applied}; chosen: {chosen}"),
+        }
+    }
 }
 
 struct Told<'a> {
@@ -90,7 +104,7 @@ impl<'a> Told<'a> {
     fn new(found: &'a Explanation, sources: &'a Sources) -> Told<'a> {
         let mut told = Told { found, sources, lines: BTreeMap::new() };
         for (k, graph) in [&found.before, &found.after].into_iter().enumerate() {
-            told.count(graph, k);
+            told.count(graph, k, 1.0);
         }
         for report in &found.reports {
             report.steps.iter().for_each(|s| told.at(s.place).steps.push(s));
@@ -106,10 +120,14 @@ impl<'a> Told<'a> {
         at
     }
 
-    fn count(&mut self, graph: &Graph, k: usize) {
+    /// Adds the costs of a graph that runs so many times: a loop's are those of its step.
+    fn count(&mut self, graph: &Graph, k: usize, times: f64) {
         let live = graph.live();
         for id in graph.ids().filter(|id| live[id.index()]) {
-            self.at(graph.place(id)).seconds[k] += gannet::compiler::egraph::cost_of(graph, id);
+            match &graph.node(id).op {
+                Op::Loop(body) => self.count(&body.graph, k, times * graph.tables.entries(&[body.axis])),
+                _ => self.at(graph.place(id)).seconds[k] += times * cost_of(graph, id),
+            }
         }
     }
 
@@ -124,20 +142,9 @@ impl<'a> Told<'a> {
         order.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
         for line in order.iter().take(LINES) {
             let [before, after] = line.seconds.map(|s| s * 1e6);
-            let text = cut(line_text(self.sources, line.span));
+            let text: String = line_text(self.sources, line.span).chars().take(WIDTH).collect();
             say!("{before:10.2} {after:10.2}  {:18} {text}", position(self.sources, line.span));
-            let names = counted(line.steps.iter().map(|s| s.rule));
-            let proofs = line.changes.iter().flat_map(|c| c.proof.iter().map(|s| s.rule));
-            say!(
-                "{:23} {}",
-                "",
-                [names, counted(proofs)]
-                    .iter()
-                    .filter(|t| !t.is_empty())
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join("; chosen: ")
-            );
+            say!("{:23} {}", "", line.names());
         }
         if order.len() > LINES {
             say!("{:23} and {} lines more", "", order.len() - LINES);
@@ -148,27 +155,20 @@ impl<'a> Told<'a> {
     }
 
     fn summary(&self, what: &str) {
-        let count = |g: &Graph| g.live().iter().filter(|l| **l).count();
-        let (before, after) = (&self.found.before, &self.found.after);
-        let seconds = |g: &Graph| gannet::compiler::egraph::estimate(g) * 1e6;
-        say!(
-            "{what}: {} equations, {:.1} us by estimate -> {} equations, {:.1} us",
-            count(before),
-            seconds(before),
-            count(after),
-            seconds(after)
-        );
-        let regions: Vec<_> = self.found.reports.iter().flat_map(|r| &r.regions).collect();
-        let (enodes, classes): (usize, usize) =
-            (regions.iter().map(|r| r.enodes).sum(), regions.iter().map(|r| r.classes).sum());
-        let ms = |f: fn(&gannet::compiler::egraph::Region) -> std::time::Duration| {
-            regions.iter().map(|r| f(r).as_secs_f64() * 1e3).sum::<f64>()
+        let text = |g: &Graph| {
+            let count = g.live().iter().filter(|live| **live).count();
+            format!("{count} equations, {:.1} us by estimate", estimate(g) * 1e6)
         };
+        say!("{what}: {} -> {}", text(&self.found.before), text(&self.found.after));
+        let regions: Vec<&Region> = self.found.reports.iter().flat_map(|r| &r.regions).collect();
+        let enodes: usize = regions.iter().map(|r| r.enodes).sum();
+        let classes: usize = regions.iter().map(|r| r.classes).sum();
+        let ms = |took: fn(&Region) -> Duration| regions.iter().map(|r| took(r).as_secs_f64() * 1e3).sum::<f64>();
+        let (fill, choose) = (ms(|r| r.took.0), ms(|r| r.took.1));
         say!(
-            "{} e-graphs of {enodes} e-nodes in {classes} classes, filled in {:.1} ms, chosen from in {:.1} ms; {} rules known",
+            "{} e-graphs of {enodes} e-nodes in {classes} classes, filled in {fill:.1} ms, chosen from in {choose:.1} ms; \
+             {} rules known",
             regions.len(),
-            ms(|r| r.took.0),
-            ms(|r| r.took.1),
             rules().len()
         );
     }
@@ -224,8 +224,4 @@ fn counted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
     let text = |(name, n): &(&str, usize)| if *n > 1 { format!("{name} x{n}") } else { name.to_string() };
     counts.iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(WIDTH).collect()
 }

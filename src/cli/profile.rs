@@ -79,13 +79,7 @@ type Lines = BTreeMap<(usize, usize), ([f64; 4], Span)>;
 /// The parts of the step, then its lines, the longest first.
 fn show_lines(times: &[KernelTime], steps: f64, sources: &Sources) {
     let mut lines = Lines::new();
-    for t in times {
-        for source in &t.sources {
-            let span = source.place.span;
-            let known = lines.entry((span.file.0 as usize, sources.position(span).0)).or_insert(([0.0; 4], span));
-            known.0[column(source.place.phase)] += seconds(t) * source.share / steps;
-        }
-    }
+    times.iter().for_each(|t| count_lines(t, seconds(t) / steps, None, sources, &mut lines));
     let part = |k: usize| lines.values().map(|l| l.0[k]).sum::<f64>();
     let all = (0..4).map(part).sum::<f64>().max(1e-12);
     if part(3) < all {
@@ -107,6 +101,20 @@ fn show_lines(times: &[KernelTime], steps: f64, sources: &Sources) {
     }
     if order.len() > LINES {
         say!("          and {} lines more", order.len() - LINES);
+    }
+}
+
+/// Shares what a kernel took among its lines; a loop's among those of its step.
+fn count_lines(t: &KernelTime, took: f64, around: Option<Phase>, sources: &Sources, lines: &mut Lines) {
+    let own = t.sources.first().and_then(|s| s.place.phase).or(around);
+    let inside: f64 = t.inside.iter().map(seconds).sum();
+    for step in &t.inside {
+        count_lines(step, took * seconds(step) / inside.max(1e-12), own, sources, lines);
+    }
+    for source in t.sources.iter().filter(|_| inside == 0.0) {
+        let span = source.place.span;
+        let known = lines.entry((span.file.0 as usize, sources.position(span).0)).or_insert(([0.0; 4], span));
+        known.0[column(source.place.phase.or(around))] += took * source.share;
     }
 }
 

@@ -78,7 +78,14 @@ fn all_ways(program: &Program, seed: u64, device: Choice) -> Result<Seen, Failur
 }
 
 fn options(program: &Program, seed: u64, double: bool) -> Options {
-    Options { double, seed, threads: 2, dims: program.open.clone(), ..Options::default() }
+    let mut options = Options { double, seed, threads: 2, dims: program.open.clone(), ..Options::default() };
+    options.compile.pieces = pieces(seed);
+    options
+}
+
+/// Half of the programs compute whatever can be piece by piece.
+fn pieces(seed: u64) -> u64 {
+    if seed % 2 == 0 { 1 } else { CompileOptions::default().pieces }
 }
 
 /// The state of a session, for the reference evaluator.
@@ -194,7 +201,7 @@ fn close(what: &str, tolerance: &Tolerance, expected: &Values, noisy: &Values, g
 fn task(program: &Program, model: &Model, unit: &Unit, seed: u64, device: Choice) -> Result<Vec<Graph>, Failure> {
     let tables = Arc::new(Tables::of(unit));
     let function = unit.function("report").expect("a task reports");
-    let compile = CompileOptions { double: true, verify: true, ..CompileOptions::default() };
+    let compile = CompileOptions { double: true, verify: true, pieces: pieces(seed), ..CompileOptions::default() };
     let stages = stages_of(unit, function, tables, &compile);
     let wide = options(program, seed, true);
     let mut session = model.session(unit.clone(), &wide)?;
@@ -336,7 +343,7 @@ fn trained(model: &Model, unit: &Unit, seed: u64, device: Choice) -> Result<Vec<
         true => vec![("step", steps(&unit.schedule), None)],
         false => unit.stages.iter().map(|s| (s.function.as_str(), steps(&s.schedule), Some(s.before))).collect(),
     };
-    let compile = CompileOptions { double: true, verify: true, ..CompileOptions::default() };
+    let compile = CompileOptions { double: true, verify: true, pieces: pieces(seed), ..CompileOptions::default() };
     let of = |name: &str| {
         stages_of(unit, unit.function(name).expect("a function of a train block"), Arc::new(Tables::of(unit)), &compile)
     };

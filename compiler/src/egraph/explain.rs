@@ -109,7 +109,8 @@ pub(super) struct Explainer<'a> {
 struct Link {
     rule: usize,
     nodes: (NodeId, NodeId),
-    forms: (usize, usize),
+    /// The nodes that stand for these forms of the class.
+    forms: (NodeId, NodeId),
 }
 
 impl<'a> Explainer<'a> {
@@ -124,11 +125,12 @@ impl<'a> Explainer<'a> {
         let class = |id: NodeId| number.get(&egraph.find(egraph.analysis.class(id)?)).copied();
         let form = |id: NodeId| {
             let node = graph.node(id);
-            let mut args = node.args.iter().map(|a| class(*a)).collect::<Option<Vec<usize>>>()?;
+            let mut args: Vec<usize> = node.args.iter().map(|a| class(*a).unwrap_or(usize::MAX)).collect();
             if node.op.is_unordered() {
                 args.sort();
             }
-            candidates[class(id)?].iter().position(|c| is_form(c, &node.op, &args))
+            let known = &candidates[class(id)?];
+            known.iter().find(|c| c.node == id || is_form(c, &node.op, &args)).map(|c| c.node)
         };
         let mut links: BTreeMap<usize, Vec<Link>> = BTreeMap::new();
         for (rule, old, new) in events.iter().flatten() {
@@ -144,23 +146,23 @@ impl<'a> Explainer<'a> {
         if self.links.is_empty() {
             return Vec::new();
         }
-        let differ = chosen.iter().filter(|(_, from, to)| from != to);
-        let change = |(class, from, to): &(usize, usize, usize)| {
+        let nodes = |(class, from, to): &(usize, usize, usize)| {
             let node = |form: usize| self.candidates[*class][form].node;
-            Change {
-                place: self.graph.place(node(*from)),
-                before: self.graph.expression(node(*from), LEVELS),
-                after: self.graph.expression(node(*to), LEVELS),
-                proof: self.path(*class, *from, *to),
-            }
+            (*class, node(*from), node(*to))
         };
-        differ.map(change).collect()
+        let change = |(class, from, to): (usize, NodeId, NodeId)| Change {
+            place: self.graph.place(from),
+            before: self.graph.expression(from, LEVELS),
+            after: self.graph.expression(to, LEVELS),
+            proof: self.path(class, from, to),
+        };
+        chosen.iter().map(nodes).filter(|(_, from, to)| from != to).map(change).collect()
     }
 
     /// The shortest chain of rules from one form of a class to another.
-    fn path(&self, class: usize, from: usize, to: usize) -> Vec<Step> {
+    fn path(&self, class: usize, from: NodeId, to: NodeId) -> Vec<Step> {
         let links = self.links.get(&class).map_or(&[][..], Vec::as_slice);
-        let mut back: BTreeMap<usize, (usize, &Link)> = BTreeMap::new();
+        let mut back: BTreeMap<NodeId, (NodeId, &Link)> = BTreeMap::new();
         let mut open = VecDeque::from([from]);
         while let Some(form) = open.pop_front() {
             for link in links {
@@ -184,6 +186,7 @@ impl<'a> Explainer<'a> {
     }
 }
 
+/// Is the candidate this operation on operands of these classes?
 fn is_form(candidate: &Candidate, op: &Op, args: &[usize]) -> bool {
     matches!(&candidate.enode.what, What::Op(own) if own == op) && candidate.args == args
 }

@@ -112,6 +112,11 @@ impl At {
         }
     }
 
+    /// Is the axis a term of it?
+    pub fn names(&self, axis: Axis) -> bool {
+        matches!(self, At::Affine { terms, .. } if terms.iter().any(|t| t.1 == axis))
+    }
+
     /// From the Program's form; `arg` numbers the operand that a term becomes.
     pub fn from_program(at: &ProgramAt, arg: u8) -> At {
         match at {

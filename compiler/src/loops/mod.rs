@@ -3,6 +3,7 @@
 
 mod keep;
 mod names;
+mod pieces;
 mod sums;
 
 use crate::graph::{Axes, Graph, Node, NodeId, Op};
@@ -31,6 +32,12 @@ pub fn store(graph: &Graph, memory: Option<u64>) -> Graph {
     let budget = Budget(Cell::new(memory.map_or(f64::INFINITY, |bytes| bytes as f64)));
     let one = |g: &Graph| sums::take_out(&names::own_names(&keep::keep(g, &budget)), &budget);
     one(&graph.map_bodies(&one)).trim_loops()
+}
+
+/// [`pieces`], in the graph and in the steps of its loops.
+pub fn piece_by_piece(graph: &Graph, bytes: u64) -> Graph {
+    let one = |g: &Graph| pieces::piece_by_piece(g, bytes as f64);
+    one(&graph.map_bodies(&one))
 }
 
 /// A renaming of axes: each becomes another, and nothing lies outside.

@@ -6,7 +6,7 @@ use super::{
     Stmt, Traversal,
 };
 use gannet_lang::program::Fun;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The price of a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,19 +39,26 @@ impl Default for Machine {
 
 /// Bytes a second from caches, for one from memory.
 const CACHE: f64 = 4.0;
-/// Fewer bytes than this stay in a cache from kernel to kernel.
-const CACHED: f64 = 16e6;
+/// Fewer bytes than this stay in a near cache from kernel to kernel.
+const CACHED: f64 = 1e6;
 /// Seconds to start a kernel, and to hand parts of it to other threads.
-const START: f64 = 3e-7;
+const START: f64 = 6e-7;
 const SHARE: f64 = 2e-6;
+/// Bytes of a line of a cache.
+const LINE: f64 = 64.0;
 /// Less work than this, in seconds of one thread, is not shared among threads.
 const ALONE: f64 = 1.2e-5;
 /// Steps of a loop in lanes go through so many entries.
 const LANES: f64 = 8.0;
 /// Seconds of an operation on a vector or on a number.
-const OPERATION: f64 = 1.6e-10;
-/// Seconds that an iteration of a loop takes besides.
-const ITERATION: f64 = 5e-10;
+const OPERATION: f64 = 1e-10;
+/// Seconds that an iteration of a loop takes besides, and that a loop takes before its first.
+const ITERATION: f64 = 6e-10;
+const LOOP: f64 = 2e-9;
+/// Seconds to combine the lanes of a reduction after its loop.
+const COMBINE: f64 = 3e-9;
+/// Seconds to add to an entry that others add to as well.
+const ADD: f64 = 1.5e-9;
 /// A sum along a loop waits for the one before it, though not where several run at once.
 const CARRIED: f64 = 3e-10;
 
@@ -75,9 +82,9 @@ impl Kernel {
 impl Traversal {
     fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
         let mut work = Work::new(plan, sizes, &self.scope);
-        let (flops, time) = work.of(&self.outer, 1.0);
+        let (flops, time) = work.of(&self.outer, 1.0, 1.0);
+        let seconds = shared(time, self.parallel, machine).max(moved(work.touched(), machine));
         let bytes = work.bytes();
-        let seconds = shared(time, self.parallel, machine).max(moved(bytes, machine));
         Estimate { flops, bytes, seconds: START + seconds }
     }
 }
@@ -91,9 +98,9 @@ impl Contraction {
         let mut after = (0.0, 0.0);
         if let Some(e) = &self.epilogue {
             let mut work = Work::new(plan, sizes, &e.scope);
-            after = work.of(&e.rows, 1.0);
-            read.extend(&work.read);
-            written.extend(&work.written);
+            after = work.of(&e.rows, 1.0, 1.0);
+            read.extend(work.read.keys());
+            written.extend(work.written.keys());
         }
         let product = 2.0 * batch * m * n * k;
         let bytes = total(plan, sizes, &read) + total(plan, sizes, &written);
@@ -136,21 +143,28 @@ struct Work<'a> {
     plan: &'a Plan,
     sizes: &'a [u64],
     scope: &'a Scope,
-    read: BTreeSet<BufferId>,
-    written: BTreeSet<BufferId>,
+    /// What is read, and how many bytes by all looks at it together.
+    read: BTreeMap<BufferId, f64>,
+    written: BTreeMap<BufferId, f64>,
 }
 
 impl<'a> Work<'a> {
     fn new(plan: &'a Plan, sizes: &'a [u64], scope: &'a Scope) -> Self {
-        Work { plan, sizes, scope, read: BTreeSet::new(), written: BTreeSet::new() }
+        Work { plan, sizes, scope, read: BTreeMap::new(), written: BTreeMap::new() }
     }
 
     fn bytes(&self) -> f64 {
-        total(self.plan, self.sizes, &self.read) + total(self.plan, self.sizes, &self.written)
+        self.read.keys().chain(self.written.keys()).map(|b| self.plan.bytes(*b, self.sizes) as f64).sum()
     }
 
-    /// Operations and seconds of one thread, of a loop inside of one in so many lanes.
-    fn of(&mut self, l: &Loop, around: f64) -> (f64, f64) {
+    /// Bytes that come through the caches: of what is hardly looked at no more than a line for each look.
+    fn touched(&self) -> f64 {
+        let all = self.read.iter().chain(&self.written);
+        all.map(|(b, looked)| (self.plan.bytes(*b, self.sizes) as f64).min(*looked)).sum()
+    }
+
+    /// Operations and seconds of one thread, of a loop that is run so many times, inside of one in so many lanes.
+    fn of(&mut self, l: &Loop, around: f64, times: f64) -> (f64, f64) {
         let count = match &l.range {
             Range::Full(e) => e.eval(self.sizes) as f64,
             Range::Block { size, extent, .. } => (extent.eval(self.sizes) as f64).min(*size as f64),
@@ -160,18 +174,22 @@ impl<'a> Work<'a> {
         let accs = l.accs.len() as f64;
         let (mut flops, mut time) = (accs, ITERATION + accs * CARRIED);
         for s in &l.body {
-            let (f, t) = self.statement(s, around * lanes, l);
+            let (f, t) = self.statement(s, around * lanes, times * count, l);
             flops += f;
             time += t;
         }
-        (count * flops, (count / lanes).ceil() * time)
+        // What is left beyond the last full vector is done entry by entry.
+        let turns = (count / lanes).floor() + count % lanes;
+        let combined = if lanes > 1.0 { accs * COMBINE } else { 0.0 };
+        (count * flops, LOOP + combined + turns * time)
     }
 
-    fn statement(&mut self, s: &Stmt, lanes: f64, around: &Loop) -> (f64, f64) {
+    fn statement(&mut self, s: &Stmt, lanes: f64, times: f64, around: &Loop) -> (f64, f64) {
         match s {
             Stmt::Let(_, Inst::Load(b, address)) => {
-                self.read.insert(*b);
-                (0.0, self.access(address, lanes, around))
+                let (bytes, time) = self.access(*b, address, lanes, around);
+                *self.read.entry(*b).or_default() += times * bytes;
+                (0.0, time)
             }
             Stmt::Let(v, Inst::Map(fun, args)) => {
                 let real = self.scope.values[v.index()] == Kind::Real;
@@ -181,26 +199,32 @@ impl<'a> Work<'a> {
             Stmt::Let(_, Inst::Random(..)) => (0.0, 40.0 * OPERATION),
             Stmt::Let(..) => (0.0, 0.0),
             Stmt::Store(b, address, _) => {
-                self.written.insert(*b);
-                (0.0, 2.0 * self.access(address, lanes, around))
+                let (bytes, time) = self.access(*b, address, lanes, around);
+                *self.written.entry(*b).or_default() += times * bytes;
+                (0.0, 2.0 * time)
             }
             Stmt::Accumulate(_, b, address, _) => {
-                self.read.insert(*b);
-                self.written.insert(*b);
-                (1.0, 3.0 * self.access(address, lanes, around) + CARRIED)
+                let bytes = self.access(*b, address, lanes, around).0;
+                *self.read.entry(*b).or_default() += times * bytes;
+                *self.written.entry(*b).or_default() += times * bytes;
+                (1.0, lanes * ADD)
             }
-            Stmt::Loop(inner) => self.of(inner, lanes),
+            Stmt::Loop(inner) => self.of(inner, lanes, times),
         }
     }
 
-    /// Lanes that do not lie side by side are fetched one by one.
-    fn access(&self, address: &Address, lanes: f64, around: &Loop) -> f64 {
+    /// Bytes that come with one look at an entry, and seconds for all lanes together: those that do not lie side by side
+    /// are fetched one by one.
+    fn access(&self, b: BufferId, address: &Address, lanes: f64, around: &Loop) -> (f64, f64) {
+        let entries = self.plan.entries(b).eval(self.sizes).max(1) as f64;
+        let width = self.plan.bytes(b, self.sizes) as f64 / entries;
+        let looked_up = address.terms.iter().any(|t| matches!(t.0, Index::Value(_)));
         let gathers = lanes > 1.0
             && address.terms.iter().any(|(index, c, stride)| match index {
                 Index::Value(_) => true,
                 Index::Loop(l) => around.mode == Mode::Vector && *l == around.id && !(*c == 1 && stride.is(1)),
             });
-        if gathers { lanes * 1.5 * OPERATION } else { OPERATION }
+        (if looked_up { LINE } else { width }, if gathers { lanes * 1.5 * OPERATION } else { OPERATION })
     }
 }
 

@@ -245,12 +245,12 @@ impl Bound {
 
     /// The steps of kernels that are loops.
     pub(super) fn steps_mut(&mut self) -> impl Iterator<Item = &mut Bound> {
-        self.work.iter_mut().filter_map(|w| if let Work::Repeat(l) = w { Some(l.step_mut()) } else { None })
+        self.work.iter_mut().filter_map(|w| if let Work::Repeat(l) = w { Some(l.steps_mut()) } else { None }).flatten()
     }
 
-    /// The step of a kernel that is a loop.
-    pub(super) fn step_of(&self, kernel: usize) -> Option<&Bound> {
-        if let Work::Repeat(l) = &self.work[kernel] { Some(l.step()) } else { None }
+    /// The step of a kernel that is a loop, on each thread that takes steps.
+    pub(super) fn steps_of(&self, kernel: usize) -> Vec<&Bound> {
+        if let Work::Repeat(l) = &self.work[kernel] { l.steps().collect() } else { Vec::new() }
     }
 
     /// The buffer of the operand of that number, if this is the step of a loop and reads it.

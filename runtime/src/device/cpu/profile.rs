@@ -78,6 +78,22 @@ impl Clock {
     }
 }
 
+/// What the kernels of a loop's step took on all threads that take steps.
+fn together(lanes: impl Iterator<Item = Vec<KernelTime>>) -> Vec<KernelTime> {
+    let add = |mut all: Vec<KernelTime>, lane: Vec<KernelTime>| {
+        for (known, other) in all.iter_mut().zip(lane) {
+            known.calls += other.calls;
+            known.time += other.time;
+            known.best = known.best.min(other.best);
+            known.trace.extend(other.trace);
+            let inside = [std::mem::take(&mut known.inside), other.inside];
+            known.inside = together(inside.into_iter());
+        }
+        all
+    };
+    lanes.reduce(add).unwrap_or_default()
+}
+
 impl Bound {
     /// Measures every kernel from here on; `traced`, if each call is noted by itself.
     pub fn start_clock(&mut self, traced: bool) {
@@ -114,7 +130,7 @@ impl Bound {
                 best: calls.best,
                 estimate: kernel.estimate_on(plan, &sizes, machine),
                 trace: calls.trace.clone(),
-                inside: self.step_of(k).map(|step| step.times(machine)).unwrap_or_default(),
+                inside: together(self.steps_of(k).into_iter().map(|step| step.times(machine))),
             }
         };
         plan.kernels.iter().enumerate().map(time).collect()

@@ -1,11 +1,16 @@
 //! Loops on the CPU: the step's kernels run once for each place; states change hands by pointers.
-//! Law: what a step writes is no memory that it reads; places at which no step was taken hold 0.
+//! Law: what a step writes is no memory that it reads; places at which no step was taken hold 0. Steps of a loop without
+//! states know nothing of each other, so each thread takes some of them.
 
 use super::execute::{Bound, Executable, Fault, Store};
 use super::memory::Memory;
 use gannet_compiler::plan::{Buffer, BufferId, Extent, Repeat};
 use gannet_lang::program::{Axis, LoopTest};
+use rayon::prelude::*;
 use std::sync::Arc;
+
+/// Steps of a loop without states for each thread, at least: with fewer, the kernels of a step are shared among threads.
+const LEAST: usize = 2;
 
 /// What a run is given besides memory.
 #[derive(Clone, Copy)]
@@ -21,19 +26,25 @@ pub struct Given<'a> {
 /// A loop bound to sizes.
 pub struct BoundRepeat {
     call: Repeat,
-    inner: Bound,
+    /// One, or one for each thread.
+    lanes: Vec<Lane>,
     count: usize,
-    /// Of each operand: what is done to bring it to the step.
-    operands: Vec<Operand>,
     /// The step's buffer of each operand that it reads.
     args: Vec<Option<BufferId>>,
-    /// Of each result of the step, by buffer: the memories that it is written to in turn, or the place of a kept output.
-    outputs: Vec<Output>,
     /// Of each state: how the step's next value is brought into the order in which it is read, if that is another.
     reorder: Vec<Option<(Move, Memory)>>,
     /// From each state's last value to the result around.
     last: Vec<Move>,
     kept: Vec<Kept>,
+}
+
+/// What takes steps, one after the other.
+struct Lane {
+    inner: Bound,
+    /// Of each operand: what is done to bring it to the step.
+    operands: Vec<Operand>,
+    /// Of each result of the step, by buffer: the memories that it is written to in turn, or the place of a kept output.
+    outputs: Vec<Output>,
 }
 
 /// An operand as the step sees it.
@@ -128,26 +139,30 @@ impl BoundRepeat {
         let count = size(call.axis);
         let entry = |b: BufferId| code.bytes_of(plan.buffer(b).kind);
         let bytes = |b: BufferId| plan.bytes(b, sizes) as usize;
-        let inner = Bound::new(code, sizes, store, threads);
-        let operands = call.operands.iter().map(|b| operand(call, code, &outer[b.index()], &size)).collect();
-        let mut outputs: Vec<Output> = Vec::new();
-        for (_, b) in &plan.outputs {
-            if outputs.iter().all(|o| o.buffer != *b) {
-                let memory = [Memory::zeroed(bytes(*b)), Memory::zeroed(bytes(*b))];
-                outputs.push(Output { buffer: *b, memory, direct: None });
+        let apart = call.states == 0 && call.test.is_none() && threads > 1 && count >= LEAST * threads;
+        let lane = |threads: usize| {
+            let operands = call.operands.iter().map(|b| operand(call, code, &outer[b.index()], &size)).collect();
+            let mut outputs: Vec<Output> = Vec::new();
+            for (_, b) in &plan.outputs {
+                if outputs.iter().all(|o| o.buffer != *b) {
+                    let memory = [Memory::zeroed(bytes(*b)), Memory::zeroed(bytes(*b))];
+                    outputs.push(Output { buffer: *b, memory, direct: None });
+                }
             }
-        }
+            Lane { inner: Bound::new(code, sizes, store, threads), operands, outputs }
+        };
+        let mut lanes: Vec<Lane> = if apart { (0..threads).map(|_| lane(1)).collect() } else { vec![lane(threads)] };
+        let mut direct: Vec<(BufferId, usize)> = Vec::new();
         let mut kept = Vec::new();
         for k in 0..call.kept() {
             let source = call.output(call.states + k);
             let target = call.results[call.states + k];
-            let output = outputs.iter_mut().find(|o| o.buffer == source).expect("listed above");
             let mut copy = None;
             if let Some(target) = target {
                 let order: Vec<Axis> = outer[target.index()].axes[1..].to_vec();
                 let same = order == plan.buffer(source).axes;
-                if same && output.direct.is_none() {
-                    output.direct = Some(k);
+                if same && direct.iter().all(|d| d.0 != source) {
+                    direct.push((source, k));
                 } else {
                     copy = Some(Move::new(&plan.buffer(source).axes, &order, &size, entry(source)));
                 }
@@ -164,25 +179,31 @@ impl BoundRepeat {
             let to = call.results[k].map_or(&now.axes, |b| &outer[b.index()].axes);
             last.push(Move::new(&now.axes, to, &size, bytes));
         }
-        let args = (0..call.operands.len()).map(|k| inner.argument(k)).collect();
-        BoundRepeat { call: call.clone(), inner, count, operands, args, outputs, reorder, last, kept }
+        for output in lanes.iter_mut().flat_map(|l| &mut l.outputs) {
+            output.direct = direct.iter().find(|d| d.0 == output.buffer).map(|d| d.1);
+        }
+        let args = (0..call.operands.len()).map(|k| lanes[0].inner.argument(k)).collect();
+        BoundRepeat { call: call.clone(), lanes, count, args, reorder, last, kept }
     }
 
-    /// Its step.
-    pub fn step(&self) -> &Bound {
-        &self.inner
+    /// Its step, on each of the threads that take steps.
+    pub fn steps(&self) -> impl Iterator<Item = &Bound> {
+        self.lanes.iter().map(|l| &l.inner)
     }
 
-    /// Its step, to change how it runs.
-    pub fn step_mut(&mut self) -> &mut Bound {
-        &mut self.inner
+    /// Its step, on each of the threads, to change how it runs.
+    pub fn steps_mut(&mut self) -> impl Iterator<Item = &mut Bound> {
+        self.lanes.iter_mut().map(|l| &mut l.inner)
     }
 
     /// Bytes of memory that the binding holds.
     pub fn peak(&self) -> usize {
         let copied = |o: &Operand| o.copied.as_ref().map_or(0, |c| c.1.len());
-        let outputs: usize = self.outputs.iter().flat_map(|o| o.memory.iter()).map(Memory::len).sum();
-        self.inner.peak + outputs + self.operands.iter().map(copied).sum::<usize>()
+        let lane = |l: &Lane| {
+            let outputs: usize = l.outputs.iter().flat_map(|o| o.memory.iter()).map(Memory::len).sum();
+            l.inner.peak + outputs + l.operands.iter().map(copied).sum::<usize>()
+        };
+        self.lanes.iter().map(lane).sum()
     }
 
     /// Runs all steps.
@@ -190,20 +211,24 @@ impl BoundRepeat {
     /// # Errors
     /// A library operation that has no result.
     pub fn run(&mut self, outer: &[*mut u8], given: Given<'_>) -> Result<(), Fault> {
+        if self.lanes.len() > 1 {
+            return self.run_apart(&Around(outer), given);
+        }
         let mut states: Vec<*mut u8> =
             self.call.operands[..self.call.states].iter().map(|b| outer[b.index()]).collect();
         let mut turn = 0;
         let mut steps = 0;
         for n in 0..self.count {
             let place = if self.call.reverse { self.count - 1 - n } else { n };
-            self.give(outer, &states, place);
-            self.aim(outer, place, turn);
-            self.inner.run_kernels(given.hypers, given.step, given.seed)?;
-            let go_on = self.call.condition().is_none_or(|b| self.inner.truth(b));
+            let lane = &mut self.lanes[0];
+            lane.give(&self.call, &self.args, outer, &states, place);
+            lane.aim(&self.kept, outer, place, turn);
+            lane.inner.run_kernels(given.hypers, given.step, given.seed)?;
+            let go_on = self.call.condition().is_none_or(|b| lane.inner.truth(b));
             if self.call.test == Some(LoopTest::Before) && !go_on {
                 break;
             }
-            self.keep(outer, place);
+            lane.keep(&self.kept, outer, place);
             self.advance(&mut states);
             turn = 1 - turn;
             steps += 1;
@@ -215,55 +240,26 @@ impl BoundRepeat {
         Ok(())
     }
 
-    /// Sets the operands of a step.
-    fn give(&mut self, outer: &[*mut u8], states: &[*mut u8], place: usize) {
-        for (k, operand) in self.operands.iter_mut().enumerate() {
-            let Some(b) = self.args[k] else { continue };
-            let at = outer[self.call.operands[k].index()];
-            let at = match (states.get(k), &mut operand.copied) {
-                (Some(state), _) => *state,
-                // SAFETY: the place lies inside the operand, and the copy was made for these two.
-                (None, Some((copy, memory))) => unsafe {
-                    copy.run(at.add(place * operand.stride), memory.as_ptr());
-                    memory.as_ptr()
-                },
-                // SAFETY: the place lies inside the operand.
-                (None, None) => unsafe { at.add(place * operand.stride) },
-            };
-            self.inner.set_pointer(b, at);
-        }
-    }
-
-    /// Sets where the step writes.
-    fn aim(&mut self, outer: &[*mut u8], place: usize, turn: usize) {
-        for output in &self.outputs {
-            let at = match output.direct {
-                None => output.memory[turn].as_ptr(),
-                Some(k) => {
-                    let kept = &self.kept[k];
-                    let target = outer[kept.target.expect("a direct result has a target").index()];
-                    // SAFETY: the place lies inside the result.
-                    unsafe { target.add(place * kept.bytes) }
-                }
-            };
-            self.inner.set_pointer(output.buffer, at);
-        }
-    }
-
-    /// Copies what is kept of the step and was not written in place.
-    fn keep(&self, outer: &[*mut u8], place: usize) {
-        for kept in &self.kept {
-            if let (Some(target), Some(copy)) = (kept.target, &kept.copy) {
-                // SAFETY: the place lies inside the result, which the step does not touch otherwise.
-                unsafe { copy.run(self.inner.pointer(kept.source), outer[target.index()].add(place * kept.bytes)) };
+    /// Runs the steps of a loop without states, each thread its part of them.
+    fn run_apart(&mut self, outer: &Around<'_>, given: Given<'_>) -> Result<(), Fault> {
+        let (call, args, kept, count, lanes) = (&self.call, &self.args, &self.kept, self.count, self.lanes.len());
+        self.lanes.par_iter_mut().enumerate().try_for_each(|(k, lane)| {
+            for place in k * count / lanes..(k + 1) * count / lanes {
+                lane.give(call, args, outer.all(), &[], place);
+                lane.aim(kept, outer.all(), place, 0);
+                lane.inner.run_kernels(given.hypers, given.step, given.seed)?;
+                lane.keep(kept, outer.all(), place);
             }
-        }
+            Ok(())
+        })?;
+        self.finish(outer.all(), &[], count);
+        Ok(())
     }
 
     /// Next values become the values now.
     fn advance(&self, states: &mut [*mut u8]) {
         for (k, state) in states.iter_mut().enumerate() {
-            let next = self.inner.pointer(self.call.output(k));
+            let next = self.lanes[0].inner.pointer(self.call.output(k));
             *state = match &self.reorder[k] {
                 None => next,
                 Some((copy, memory)) => {
@@ -297,6 +293,65 @@ impl BoundRepeat {
             // SAFETY: a whole number is stored as i32.
             unsafe { *outer[target.index()].cast::<i32>() = steps as i32 };
         }
+    }
+}
+
+impl Lane {
+    /// Sets the operands of a step.
+    fn give(&mut self, call: &Repeat, args: &[Option<BufferId>], outer: &[*mut u8], states: &[*mut u8], place: usize) {
+        for (k, operand) in self.operands.iter_mut().enumerate() {
+            let Some(b) = args[k] else { continue };
+            let at = outer[call.operands[k].index()];
+            let at = match (states.get(k), &mut operand.copied) {
+                (Some(state), _) => *state,
+                // SAFETY: the place lies inside the operand, and the copy was made for these two.
+                (None, Some((copy, memory))) => unsafe {
+                    copy.run(at.add(place * operand.stride), memory.as_ptr());
+                    memory.as_ptr()
+                },
+                // SAFETY: the place lies inside the operand.
+                (None, None) => unsafe { at.add(place * operand.stride) },
+            };
+            self.inner.set_pointer(b, at);
+        }
+    }
+
+    /// Sets where the step writes.
+    fn aim(&mut self, kept: &[Kept], outer: &[*mut u8], place: usize, turn: usize) {
+        for output in &self.outputs {
+            let at = match output.direct {
+                None => output.memory[turn].as_ptr(),
+                Some(k) => {
+                    let kept = &kept[k];
+                    let target = outer[kept.target.expect("a direct result has a target").index()];
+                    // SAFETY: the place lies inside the result.
+                    unsafe { target.add(place * kept.bytes) }
+                }
+            };
+            self.inner.set_pointer(output.buffer, at);
+        }
+    }
+
+    /// Copies what is kept of the step and was not written in place.
+    fn keep(&self, kept: &[Kept], outer: &[*mut u8], place: usize) {
+        for kept in kept {
+            if let (Some(target), Some(copy)) = (kept.target, &kept.copy) {
+                // SAFETY: the place lies inside the result, which the step does not touch otherwise.
+                unsafe { copy.run(self.inner.pointer(kept.source), outer[target.index()].add(place * kept.bytes)) };
+            }
+        }
+    }
+}
+
+/// The buffers around a loop. Steps of a loop without states write places of their own, and read what no step writes.
+struct Around<'a>(&'a [*mut u8]);
+
+// SAFETY: see above.
+unsafe impl Sync for Around<'_> {}
+
+impl Around<'_> {
+    fn all(&self) -> &[*mut u8] {
+        self.0
     }
 }
 
