@@ -7,7 +7,7 @@ use crate::device::cpu::library::Fault;
 use crate::device::cpu::memory::Memory;
 use gannet_compiler::plan::Kind;
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::Elem;
+use gannet_lang::program::{Axis, Elem};
 
 /// A library operation without a result, as a finding.
 pub fn no_result(fault: &Fault) -> Diagnostic {
@@ -73,4 +73,29 @@ pub fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f
             Kind::Bool => f64::from(bytes[k]),
         })
         .collect()
+}
+
+/// Entries stored in the order of `own` axes, in row-major order of `axes`.
+///
+/// # Panics
+/// If these are other axes.
+pub fn in_order(own: &[Axis], axes: &[Axis], sizes: &[i64], values: Vec<f64>) -> Vec<f64> {
+    if own == axes {
+        return values;
+    }
+    let size = |a: &Axis| sizes[a.dim.index()] as usize;
+    let stride = |a: &Axis| {
+        let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
+        own[k + 1..].iter().map(size).product::<usize>()
+    };
+    let strides: Vec<usize> = axes.iter().map(stride).collect();
+    let place = |mut k: usize| {
+        let mut at = 0;
+        for (axis, stride) in axes.iter().zip(&strides).rev() {
+            at += k % size(axis) * stride;
+            k /= size(axis);
+        }
+        values[at]
+    };
+    (0..values.len()).map(place).collect()
 }

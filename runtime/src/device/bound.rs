@@ -3,11 +3,11 @@
 
 use super::cpu;
 use super::cpu::execute::Store;
-#[cfg(feature = "gpu")]
-use super::cpu::execute::in_order;
 use super::cpu::profile::KernelTime;
 #[cfg(feature = "gpu")]
 use super::gpu;
+#[cfg(feature = "gpu")]
+use crate::entries::in_order;
 use crate::session::no_result;
 use gannet_compiler::plan::{Machine, Plan};
 use gannet_lang::diag::Diagnostic;

@@ -7,6 +7,7 @@ pub use super::library::Fault;
 use super::memory::Memory;
 use super::profile::Clock;
 use super::repeat::{BoundRepeat, Given};
+use crate::entries::in_order;
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
 use gannet_compiler::plan::{Access, BufferId, Condition, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
@@ -364,31 +365,6 @@ impl Bound {
     pub fn result_bytes(&self) -> usize {
         self.results.iter().map(|(_, m)| m.len()).sum()
     }
-}
-
-/// Entries stored in the order of `own` axes, in row-major order of `axes`.
-///
-/// # Panics
-/// If these are other axes.
-pub fn in_order(own: &[Axis], axes: &[Axis], sizes: &[i64], values: Vec<f64>) -> Vec<f64> {
-    if own == axes {
-        return values;
-    }
-    let size = |a: &Axis| sizes[a.dim.index()] as usize;
-    let stride = |a: &Axis| {
-        let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
-        own[k + 1..].iter().map(size).product::<usize>()
-    };
-    let strides: Vec<usize> = axes.iter().map(stride).collect();
-    let place = |mut k: usize| {
-        let mut at = 0;
-        for (axis, stride) in axes.iter().zip(&strides).rev() {
-            at += k % size(axis) * stride;
-            k /= size(axis);
-        }
-        values[at]
-    };
-    (0..values.len()).map(place).collect()
 }
 
 /// Runs `lo..hi` of a traversal, halving the range over the pool's threads down to the grain.

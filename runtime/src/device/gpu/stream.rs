@@ -136,7 +136,8 @@ impl Gpu {
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
         waited.map_err(|e| self.refused(&e.to_string()))?;
-        match receiver.try_recv() {
+        // Another thread's wait may have seen the end first and be about to say so.
+        match receiver.recv() {
             Ok(Ok(())) => {}
             _ => return Err(self.refused("what it computed cannot be read")),
         }
