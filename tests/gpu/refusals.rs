@@ -37,6 +37,21 @@ fn what_is_too_large_is_refused_with_its_size() {
     assert!(refused.message.contains("1048576 MiB"), "{}", refused.message);
 }
 
+/// Mesa's software driver ends loops early, without an error.
+#[test]
+fn a_driver_that_ends_loops_is_not_trusted() {
+    if !has_gpu("long loops") || !gannet::runtime::device::adapters()[0].software {
+        return;
+    }
+    let text = "dim n = 300000\n\ntask t {\n  x ~ normal[n]\n  report z = argmax(x)\n}\n";
+    let model = Model::from_source("t.gnt", text).unwrap_or_else(|e| panic!("{e}"));
+    let unit = model.unit(None, &[]).expect("the task");
+    let mut session = model.session(unit, &on_gpu()).unwrap_or_else(|e| panic!("{e}"));
+    let refused = session.bind("report", 1).map(|_| ()).expect_err("refused");
+    assert_eq!(refused.code, Code::G0609);
+    assert!(refused.message.contains("ends loops after"), "{}", refused.message);
+}
+
 fn without_drivers(arguments: &[&str]) -> (Option<i32>, String) {
     let run = Command::new(env!("CARGO_BIN_EXE_gannet"))
         .args(arguments)

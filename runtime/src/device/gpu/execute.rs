@@ -75,6 +75,7 @@ impl Kernels {
 
     /// A kernel of one of the templates.
     fn dispatch(&self, k: usize) -> Result<Dispatch, Diagnostic> {
+        self.gpu.fits_loops(&self.plan.kernels[k], &self.sizes)?;
         let form = match &self.plan.kernels[k] {
             Kernel::Contraction(c) => Form::of(c, &self.sizes, self.gpu.target),
             _ => Form::Entries,

@@ -3,6 +3,7 @@
 
 mod execute;
 mod host;
+mod limits;
 mod memory;
 mod pipeline;
 mod repeat;
