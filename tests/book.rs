@@ -178,9 +178,13 @@ fn examples_are_accepted() {
 
 /// What `gannet emit` prints of a file.
 fn emitted(stage: &str, file: &Path) -> String {
-    let run = std::process::Command::new(env!("CARGO_BIN_EXE_gannet")).args(["emit", stage]).arg(file).output();
+    emitted_with(&[stage], file)
+}
+
+fn emitted_with(args: &[&str], file: &Path) -> String {
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_gannet")).arg("emit").args(args).arg(file).output();
     let run = run.expect("the command starts");
-    assert!(run.status.success(), "emit {stage}: {}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "emit {args:?}: {}", String::from_utf8_lossy(&run.stderr));
     String::from_utf8(run.stdout).expect("dumps are text")
 }
 
@@ -216,20 +220,43 @@ fn with_dumps(page: &str, file: &Path) -> String {
     out
 }
 
+/// A folder with the program of the chapter that follows one through all levels.
+fn chapter_program(page: &str) -> (tempfile::TempDir, PathBuf) {
+    let program = blocks(page).into_iter().find(|b| b.kind == "gannet").expect("the chapter has a program");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("side.gnt");
+    std::fs::write(&file, program.text).expect("the folder can be written");
+    (folder, file)
+}
+
 /// The chapter that follows one program shows what the compiler prints.
 #[test]
 fn dumps_are_real() {
     let path = root().join("book/src/inside/levels.md");
     let page = read(&path);
-    let program = blocks(&page).into_iter().find(|b| b.kind == "gannet").expect("the chapter has a program");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("side.gnt");
-    std::fs::write(&file, program.text).expect("the folder can be written");
+    let (_folder, file) = chapter_program(&page);
     let now = with_dumps(&page, &file);
     if std::env::var_os("GANNET_BLESS").is_some() {
         std::fs::write(&path, now).expect("the page can be written");
     } else {
         let differs = page.lines().zip(now.lines()).find(|(a, b)| a != b);
         assert!(page == now, "{}: {differs:?}; GANNET_BLESS=1 renews the dumps", path.display());
+    }
+}
+
+/// The chapter's pictures are what the compiler draws.
+#[test]
+fn pictures_are_real() {
+    let inside = root().join("book/src/inside");
+    let page = read(&inside.join("levels.md"));
+    let (_folder, file) = chapter_program(&page);
+    for (name, file) in [("side.svg", file), ("mlp.svg", root().join("bench/mlp.gnt"))] {
+        assert!(page.contains(&format!("]({name})")), "the chapter shows {name}");
+        let (path, now) = (inside.join(name), emitted_with(&["plan", "--svg"], &file));
+        if std::env::var_os("GANNET_BLESS").is_some() {
+            std::fs::write(&path, now).expect("the picture can be written");
+        } else {
+            assert!(read(&path) == now, "{}: GANNET_BLESS=1 renews it", path.display());
+        }
     }
 }

@@ -101,3 +101,21 @@ fn two_processes_compile_the_same_text() {
         }
     }
 }
+
+/// Hash maps are seeded anew in each process, so what depends on their order shows in one of twenty.
+#[test]
+fn twenty_processes_compile_the_same_text() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/mlp.gnt");
+    for stage in [&["graph"][..], &["plan"], &["plan", "--svg"], &["clif"], &["wgsl"]] {
+        let text = || {
+            let run = Command::new(env!("CARGO_BIN_EXE_gannet")).arg("emit").args(stage).arg(&path).output();
+            let run = run.expect("the program runs");
+            assert!(run.status.success() && !run.stdout.is_empty(), "{stage:?}: {run:?}");
+            run.stdout
+        };
+        let first = text();
+        for k in 1..20 {
+            assert!(first == text(), "{stage:?} differs in process {k}");
+        }
+    }
+}

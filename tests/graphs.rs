@@ -3,6 +3,7 @@
 
 mod common;
 
+use gannet::compiler::CompileOptions;
 use gannet::{Model, Options};
 use std::path::Path;
 
@@ -470,4 +471,30 @@ fn a_target_without_edges_cannot_be_sampled() {
     for part in ["G0503", "arrives at 2 of the targets", "the first is 0", "link + loops(node)"] {
         assert!(said.contains(part), "{part} is missing:\n{said}");
     }
+}
+
+/// An axis of one place beside the edges splits nothing over threads: each entry is added to by one thread.
+#[test]
+fn one_head_is_summed_by_one_thread() {
+    let source = "dim node = 50, link = 200000, head = 1
+data graph {
+  src ~ categorical[link](node)
+  dst ~ categorical[link](node)
+}
+task t {
+  x ~ normal[node, head]
+  edges fact = (graph.src, graph.dst)
+  y[v: node, h: head] = sum[e: fact -> v](x[e.src, h] * x[e.dst, h])
+  n[v: node] = sum[e: fact -> v](x[e.src, 0] * x[e.dst, 0])
+  report y = y
+  report n = n
+}
+";
+    let model = Model::from_source("t.gnt", source).unwrap_or_else(|e| panic!("{e}"));
+    let run = model.train("t", &Options { threads: 8, ..Options::default() }).unwrap_or_else(|e| panic!("{e}"));
+    let [y, n] = ["y", "n"].map(|name| run.outcome.reports.iter().find(|r| r.0 == name).expect("reported").1.clone());
+    assert_eq!(y, n);
+    let unit = model.unit(Some("t"), &[]).expect("a task");
+    let plan = model.stages(&unit, "report", &CompileOptions::default()).plan;
+    plan.verify().unwrap_or_else(|fault| panic!("{fault}\n{plan}"));
 }

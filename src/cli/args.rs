@@ -237,6 +237,9 @@ pub struct EmitArgs {
     /// `init`, `step`, `report`, `net f` (default: the training step, or a task's reports).
     #[arg(long)]
     pub function: Option<String>,
+    /// The plan as a picture, in SVG.
+    #[arg(long)]
+    pub svg: bool,
     /// How to compile.
     #[command(flatten)]
     pub run: RunArgs,

@@ -1,4 +1,4 @@
-//! `gannet emit`: any stage as text.
+//! `gannet emit`: any stage as text, and the plan as a picture.
 
 use super::args::EmitArgs;
 use gannet::compiler::CompileOptions;
@@ -15,6 +15,10 @@ const STAGES: &[&str] =
 pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
     let options = args.run.options();
     let model = Model::from_file(&args.file, &args.run.dims)?;
+    if args.svg && args.stage != "plan" {
+        let d = Diagnostic::error(Code::G0701, None, format!("there is no picture of the stage `{}`", args.stage));
+        return Err(model.error(d.hint("only plans are drawn: `gannet emit plan FILE --svg`")));
+    }
     let text = match args.stage.as_str() {
         "ast" => gannet::lang::print::print(model.checked().ast()),
         "program" => gannet::lang::print_program::print(&model.checked().program),
@@ -29,6 +33,7 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
                 "graph:built" => stages.built.to_string(),
                 "graph:differentiated" => stages.differentiated.to_string(),
                 "graph" | "graph:rewritten" => stages.rewritten.to_string(),
+                "plan" if args.svg => stages.plan.svg(&format!("{} · {function}", unit.name)),
                 "plan" => stages.plan.to_string(),
                 "clif" => gannet::compiler::emit::cpu::clif(&stages.plan),
                 _ => gannet::compiler::emit::wgsl::emit(&stages.plan),

@@ -11,6 +11,9 @@ use crate::plan::{BufferId, Extent, Kernel, Range, Traversal};
 use gannet_lang::program::Axis;
 use std::collections::BTreeMap;
 
+/// Entries of a row that one thread adds up where rows stand in places: a line of memory of single precision.
+const SHARE: i64 = 16;
+
 impl Context<'_> {
     /// The kernel of a cluster of roots with common outer axes.
     pub fn traversal(&self, cluster: &Cluster) -> Kernel {
@@ -101,7 +104,7 @@ impl Context<'_> {
     fn accumulated(&self, cluster: &Cluster, id: NodeId, targets: &[BufferId], alone: bool) -> Kernel {
         let node = self.graph.node(id);
         let piece = self.piece(id);
-        let (inner, all): (Vec<Axis>, Axes) = match (&node.op, piece) {
+        let (mut inner, all): (Vec<Axis>, Axes) = match (&node.op, piece) {
             (_, Some((axis, ..))) => (vec![axis], self.graph.ty(node.args[0]).axes.clone()),
             (Op::Fiber { at, over, .. }, _) => {
                 let inputs = self.graph.union(&node.args).into_iter();
@@ -109,16 +112,30 @@ impl Context<'_> {
             }
             _ => unreachable!("fuse: a term stands in places"),
         };
-        // Only an axis that the result keeps may be split over threads: two entries never meet across it.
+        // Only an axis that the result keeps may be split over threads: two entries never meet across it. One of a single
+        // place splits nothing, and its loop becomes one with that inside of it.
+        inner.extend(
+            all.iter()
+                .copied()
+                .filter(|a| !inner.contains(a) && self.graph.tables.fixed(*a) == Some(1))
+                .collect::<Vec<_>>(),
+        );
         let mut order: Vec<Axis> = all.iter().copied().filter(|a| !inner.contains(a)).collect();
         order.sort_by(|a, b| {
             let size = |a: &Axis| self.graph.tables.entries(&[*a]);
             size(b).total_cmp(&size(a)).then(a.cmp(b))
         });
         let parallel = alone || !order.is_empty();
-        order.extend(inner);
         let mut b = Builder::new(self, None);
-        let env = open_all(&mut b, &order);
+        let env = match order[..] {
+            [row] if !alone && self.graph.tables.entries(&[row]) >= 2.0 * SHARE as f64 => {
+                self.shared_out(&mut b, row, &inner)
+            }
+            _ => {
+                order.extend(inner);
+                open_all(&mut b, &order)
+            }
+        };
         let value = b.value(node.args[0], &env);
         let (place, inside) = match piece {
             Some((axis, to, start)) => (moved(&env, axis, to, start), None),
@@ -134,6 +151,17 @@ impl Context<'_> {
             }
         }
         self.finish(b, cluster, parallel)
+    }
+
+    /// Loops over what stands in places, with the one axis that stays shared out among threads: each takes whole lines of
+    /// memory of every entry, instead of passing through all entries once for each vector.
+    fn shared_out(&self, b: &mut Builder, row: Axis, inner: &[Axis]) -> Env {
+        let extent = self.extent(row);
+        let outer = b.open(Range::Blocks { size: SHARE, extent: extent.clone() }, "shares".into());
+        let mut env = open_all(b, inner);
+        let block = b.open(Range::Block { outer, size: SHARE, extent }, "share".into());
+        env.push((row, Pos::counter(block)));
+        env
     }
 
     fn finish(&self, b: Builder, cluster: &Cluster, parallel: bool) -> Kernel {

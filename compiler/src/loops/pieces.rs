@@ -83,22 +83,27 @@ struct Growing<'g> {
     axis: Axis,
     bytes: f64,
     nodes: BTreeSet<NodeId>,
+    /// What cannot be a member: it needs a member, and something else that needs one.
+    barred: BTreeSet<NodeId>,
 }
 
 impl<'g> Growing<'g> {
     fn new(graph: &'g Graph, live: &'g [bool], axis: Axis, bytes: f64) -> Self {
-        Growing { graph, live, users: graph.users(), axis, bytes, nodes: BTreeSet::new() }
+        Growing { graph, live, users: graph.users(), axis, bytes, nodes: BTreeSet::new(), barred: BTreeSet::new() }
     }
 
-    /// All that is to be computed with the product; nothing, if something between its parts cannot be.
+    /// All that is to be computed with the product; nothing, if that needs something that needs it.
     fn from(mut self, seed: NodeId) -> Option<Group> {
         self.nodes.insert(seed);
         loop {
-            let before = self.nodes.len();
+            let before = (self.nodes.len(), self.barred.len());
             self.take_users();
             self.take_operands();
-            self.close()?;
-            if self.nodes.len() == before {
+            self.close();
+            if !self.nodes.contains(&seed) {
+                return None;
+            }
+            if (self.nodes.len(), self.barred.len()) == before {
                 return Some(Group { axis: self.axis, nodes: self.nodes });
             }
         }
@@ -109,7 +114,7 @@ impl<'g> Growing<'g> {
     }
 
     fn joins(&self, id: NodeId) -> bool {
-        self.live[id.index()] && passes(self.graph, id, self.axis)
+        self.live[id.index()] && !self.barred.contains(&id) && passes(self.graph, id, self.axis)
     }
 
     /// What is made of large members.
@@ -134,35 +139,43 @@ impl<'g> Growing<'g> {
         }
     }
 
-    /// Takes in what lies between members.
-    fn close(&mut self) -> Option<()> {
+    /// Takes in what lies between members; where that cannot be, lets go of the members that need it.
+    fn close(&mut self) {
         loop {
-            let after = self.reached(|id, seen| self.graph.node(id).args.iter().any(|a| seen[a.index()]), false);
-            let before = self.reached(|id, seen| self.users[id.index()].iter().any(|u| seen[u.index()]), true);
+            let members: Vec<NodeId> = self.nodes.iter().copied().collect();
+            let after = self.reached_from(&members);
+            let before = self.leading_to(&members);
             let between = |id: &NodeId| {
                 self.live[id.index()] && after[id.index()] && before[id.index()] && !self.nodes.contains(id)
             };
             let missing: Vec<NodeId> = self.graph.ids().filter(between).collect();
+            let (inside, outside): (Vec<NodeId>, Vec<NodeId>) = missing.iter().partition(|id| self.joins(**id));
             if missing.is_empty() {
-                return Some(());
+                return;
             }
-            if !missing.iter().all(|id| self.joins(*id)) {
-                return None;
-            }
-            self.nodes.extend(missing);
+            self.nodes.extend(inside);
+            let far = self.reached_from(&outside);
+            self.barred.extend(self.graph.ids().filter(|id| far[id.index()]));
+            self.nodes.retain(|id| !far[id.index()]);
         }
     }
 
-    /// Members and what follows from them, one way or the other.
-    fn reached(&self, next: impl Fn(NodeId, &[bool]) -> bool, back: bool) -> Vec<bool> {
+    /// Nodes, and all that is made of them.
+    fn reached_from(&self, nodes: &[NodeId]) -> Vec<bool> {
         let mut seen = vec![false; self.graph.len()];
-        self.nodes.iter().for_each(|id| seen[id.index()] = true);
-        let mut ids: Vec<NodeId> = self.graph.ids().collect();
-        if back {
-            ids.reverse();
+        nodes.iter().for_each(|id| seen[id.index()] = true);
+        for id in self.graph.ids() {
+            seen[id.index()] |= self.graph.node(id).args.iter().any(|a| seen[a.index()]);
         }
-        for id in ids {
-            seen[id.index()] |= self.live[id.index()] && next(id, &seen);
+        seen
+    }
+
+    /// Nodes, and all that they are made of.
+    fn leading_to(&self, nodes: &[NodeId]) -> Vec<bool> {
+        let mut seen = vec![false; self.graph.len()];
+        nodes.iter().for_each(|id| seen[id.index()] = true);
+        for id in self.graph.ids().rev().filter(|id| self.live[id.index()]) {
+            seen[id.index()] |= self.users[id.index()].iter().any(|u| seen[u.index()]);
         }
         seen
     }

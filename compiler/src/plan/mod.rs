@@ -11,6 +11,7 @@ mod cost;
 pub mod interpret;
 mod library;
 mod repeat;
+mod svg;
 mod text;
 mod verify;
 

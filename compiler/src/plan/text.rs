@@ -56,14 +56,21 @@ impl Extent {
     }
 }
 
+impl Plan {
+    /// An axis by the name of its dim.
+    pub(super) fn axis_text(&self, axis: Axis) -> String {
+        let name = &self.tables.dims[axis.dim.index()].name;
+        if axis.ix == 0 { name.clone() } else { format!("{name}.{}", axis.ix) }
+    }
+}
+
 struct Text<'a> {
     plan: &'a Plan,
 }
 
 impl Text<'_> {
     fn axis(&self, axis: Axis) -> String {
-        let name = &self.plan.tables.dims[axis.dim.index()].name;
-        if axis.ix == 0 { name.clone() } else { format!("{name}.{}", axis.ix) }
+        self.plan.axis_text(axis)
     }
 
     fn extents(&self, list: &[Extent]) -> String {

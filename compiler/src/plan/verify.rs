@@ -57,6 +57,21 @@ impl Kernel {
     }
 }
 
+/// Does everything that is added to lie at a place of its own for each turn of the outermost loop, which threads share?
+fn meets_nobody(l: &Loop, outer: &mut Vec<LoopId>) -> Result<(), String> {
+    if matches!(&l.range, Range::Block { outer: around, .. } if outer.contains(around)) {
+        outer.push(l.id);
+    }
+    l.body.iter().try_for_each(|s| match s {
+        Stmt::Loop(inner) => meets_nobody(inner, outer),
+        Stmt::Accumulate(_, b, a, _) => {
+            let own = a.terms.iter().any(|t| matches!(t.0, Index::Loop(l) if outer.contains(&l)));
+            if own { Ok(()) } else { Err(format!("threads add to the same entries of {b}")) }
+        }
+        Stmt::Let(..) | Stmt::Store(..) => Ok(()),
+    })
+}
+
 struct Check<'a> {
     plan: &'a Plan,
     scope: Option<&'a Scope>,
@@ -92,7 +107,9 @@ impl<'a> Check<'a> {
                 if !t.outer.accs.is_empty() {
                     return Err("the outermost loop reduces".into());
                 }
-                self.one_loop(&t.outer, false)
+                self.one_loop(&t.outer, false)?;
+                let alone = matches!(&t.outer.range, Range::Full(n) if n.is(1));
+                if t.parallel && !alone { meets_nobody(&t.outer, &mut vec![t.outer.id]) } else { Ok(()) }
             }
             Kernel::Contraction(c) => {
                 for (access, rows, columns) in [(&c.a, &c.m, &c.k), (&c.b, &c.k, &c.n)] {

@@ -15,7 +15,15 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
     let (n, m, k, e) = (axis(0), axis(1), axis(2), axis(3));
     let p: Vec<NodeId> = (0..shapes().len()).map(|k| param(g, k as u32)).collect();
     let positive = raw(g, Fun::Exp, &[p[0]]);
-    let extremum = |rule: &str| if rule.starts_with("min") { Red::Min } else { Red::Max };
+    let extremum = |rule: &str| match &rule[..rule.find("-of-").unwrap_or(0)] {
+        "min" => Red::Min,
+        "argmax" => Red::ArgMax,
+        "argmin" => Red::ArgMin,
+        "any" => Red::Any,
+        "all" => Red::All,
+        "prod" => Red::Prod,
+        _ => Red::Max,
+    };
     let index = if dice.below(2) == 0 { g.add(Op::Input(InputId(1)), []) } else { g.add(Op::Iota(twin()), []) };
     let edge = g.add(Op::Input(InputId(0)), []);
     let arg = || At::Arg(1);
@@ -33,6 +41,13 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let x = raw(g, Fun::Exp, &[p[1]]);
             let sum = raw_reduce(g, Red::Sum, &[m], x);
             raw(g, Fun::Log, &[sum])
+        }
+        "log-mean-exp" => {
+            let x = raw(g, Fun::Exp, &[p[1]]);
+            let sum = raw_reduce(g, Red::Sum, &[m], x);
+            let part = g.num(0.25);
+            let mean = raw(g, Fun::Mul, &[sum, part]);
+            raw(g, Fun::Log, &[mean])
         }
         "softmax" => {
             let x = raw(g, Fun::Exp, &[p[1]]);
@@ -55,6 +70,11 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
         }
         "sum-of-terms" => {
             let x = raw(g, Fun::Add, &[p[1], p[0], p[2]]);
+            raw_reduce(g, Red::Sum, &[m], x)
+        }
+        "sum-of-select" => {
+            let (c, zero) = (raw(g, Fun::Lt, &[p[0], p[6]]), g.num(0.0));
+            let x = raw(g, Fun::Select, &[c, dice.pick(&[p[1], p[4]]), zero]);
             raw_reduce(g, Red::Sum, &[m], x)
         }
         "like-terms" => {
@@ -114,7 +134,7 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let y = if dice.below(2) == 0 { raw(g, Fun::Mul, &[c, y]) } else { y };
             raw(g, Fun::Add, &[x, y, p[0]])
         }
-        "max-of-max" | "min-of-min" => {
+        "max-of-max" | "min-of-min" | "prod-of-prod" => {
             let inner = raw_reduce(g, extremum(name), &[k], p[4]);
             raw_reduce(g, extremum(name), &[m], inner)
         }
@@ -136,17 +156,43 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let x = raw(g, fun, &[p[1]]);
             raw_reduce(g, extremum(name), &[m], x)
         }
-        "argmax-of-rising" => {
+        "argmax-of-rising" | "argmin-of-rising" => {
             let x = raw(g, Fun::Exp, &[p[1]]);
-            raw_reduce(g, Red::ArgMax, &[m], x)
+            raw_reduce(g, extremum(name), &[m], x)
         }
-        "argmax-of-terms" => {
+        "argmax-of-terms" | "argmin-of-terms" => {
             let x = raw(g, Fun::Add, &[p[1], p[0]]);
-            raw_reduce(g, Red::ArgMax, &[m], x)
+            raw_reduce(g, extremum(name), &[m], x)
         }
-        "argmax-of-product" => {
+        "argmax-of-product" | "argmin-of-product" => {
             let x = raw(g, Fun::Mul, &[p[1], positive]);
-            raw_reduce(g, Red::ArgMax, &[m], x)
+            raw_reduce(g, extremum(name), &[m], x)
+        }
+        "argmax-of-negative" | "argmin-of-negative" => {
+            let c = g.num(dice.pick(&[-1.0, -2.0, -0.5]));
+            let x = raw(g, Fun::Mul, &[p[1], c]);
+            raw_reduce(g, extremum(name), &[m], x)
+        }
+        "max-of-bounded" | "min-of-bounded" => {
+            let (fun, c) = (dice.pick(&[Fun::Max, Fun::Min]), g.num(dice.pick(&[0.0, 0.6, -0.4])));
+            let x = raw(g, fun, &[p[1], c]);
+            raw_reduce(g, extremum(name), &[m], x)
+        }
+        "any-of-any" | "all-of-all" => {
+            let x = raw(g, Fun::Lt, &[p[4], p[0]]);
+            let inner = raw_reduce(g, extremum(name), &[k], x);
+            raw_reduce(g, extremum(name), &[m], inner)
+        }
+        "any-of-not" | "all-of-not" => {
+            let x = raw(g, Fun::Lt, &[p[1], p[0]]);
+            let not = raw(g, Fun::Not, &[x]);
+            raw_reduce(g, extremum(name), &[m], not)
+        }
+        "any-of-and" | "all-of-or" => {
+            let fun = if name == "any-of-and" { Fun::And } else { Fun::Or };
+            let (x, c) = (raw(g, Fun::Lt, &[p[1], p[0]]), raw(g, Fun::Lt, &[p[0], p[6]]));
+            let both = raw(g, fun, &[x, c]);
+            raw_reduce(g, extremum(name), &[m], both)
         }
         "prod-of-exp" => {
             let x = raw(g, Fun::Exp, &[p[1]]);
@@ -193,14 +239,18 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let x = raw_contract(g, &[m], &[p[1], p[3]]);
             read(g, x, dice)
         }
-        "exp-of-read" | "log-of-read" | "tanh-of-read" | "sigmoid-of-read" => {
+        "exp-of-read" | "log-of-read" | "tanh-of-read" | "sigmoid-of-read" | "sqrt-of-read" | "recip-of-read" => {
             let fun = match name {
                 "exp-of-read" => Fun::Exp,
                 "log-of-read" => Fun::Log,
                 "tanh-of-read" => Fun::Tanh,
+                "sqrt-of-read" => Fun::Sqrt,
+                "recip-of-read" => Fun::Recip,
                 _ => Fun::Sigmoid,
             };
-            let x = g.read(p[1], &[(n, arg())], &[edge], None);
+            // Of a negative number, read or not, the root has no derivative.
+            let of = if fun == Fun::Sqrt { raw(g, Fun::Exp, &[p[1]]) } else { p[1] };
+            let x = g.read(of, &[(n, arg())], &[edge], None);
             raw(g, fun, &[x])
         }
         "fiber-rename" => g.fiber(Red::Sum, p[1], &[(twin(), At::axis(n))], &[n], &[]),

@@ -109,6 +109,9 @@ fn reports(model: &Model, args: &BenchArgs, options: &Options) -> Result<Vec<Val
                 let begun = Instant::now();
                 bound.run(&hypers, 1.0, options.seed, &mut session.store)?;
                 times.push(milliseconds(begun));
+                if args.json && times.len() == 1 {
+                    say!("{}", json!({ "event": "first step" }));
+                }
             }
             Ok(())
         });

@@ -1,7 +1,7 @@
 //! Algebra of scalar functions.
 //! Law: a pattern names real functions unless its condition says otherwise; `neg x` is the product of -1 and x.
 
-use crate::egraph::rule::Set::{Exact, Fast};
+use crate::egraph::rule::Set::{Exact, Fast, Order};
 use crate::egraph::rule::Use::{Always, Choose};
 use crate::egraph::rule::{Rule, pattern};
 
@@ -21,12 +21,25 @@ pub const ALGEBRA: &[Rule] = &[
     pattern("sqrt-square", Fast, Always, "(sqrt (mul ?x ?x)) => (abs ?x)"),
     pattern("square-sqrt", Fast, Always, "(mul (sqrt ?x) (sqrt ?x)) => ?x if nonnegative ?x"),
     pattern("mul-recip-sqrt", Fast, Always, "(mul ?x (recip (sqrt ?x))) => (sqrt ?x) if positive ?x"),
+    pattern("sqrt-recip", Fast, Always, "(sqrt (recip ?x)) => (recip (sqrt ?x))"),
+    pattern("sqrt-over-itself", Fast, Always, "(mul (sqrt ?x) (recip ?x)) => (recip (sqrt ?x)) if positive ?x"),
+    pattern("sqrt-square-times", Fast, Always, "(sqrt (mul ?x ?x ?y)) => (mul (abs ?x) (sqrt ?y)) if nonnegative ?y"),
+    pattern("recip-product", Fast, Always, "(mul (recip (mul ?x ?y)) ?x) => (recip ?y) if nonzero ?x"),
     pattern("square-recip-sqrt", Fast, Always, "(mul (recip (sqrt ?x)) (recip (sqrt ?x))) => (recip ?x) if nonnegative ?x"),
     pattern("sqrt-exp", Fast, Always, "(sqrt (exp ?x)) => (exp (mul 0.5 ?x))"),
+    pattern("exp-half-log", Fast, Always, "(exp (mul 0.5 (log ?x))) => (sqrt ?x) if positive ?x"),
+    pattern("exp-minus-half-log", Fast, Always, "(exp (mul -0.5 (log ?x))) => (recip (sqrt ?x)) if positive ?x"),
+    pattern("exp-minus-log", Fast, Always, "(exp (mul -1 (log ?x))) => (recip ?x) if positive ?x"),
     pattern("pow-minus-half", Fast, Always, "(pow ?x -0.5) => (recip (sqrt ?x))"),
     pattern("pow-minus-two", Fast, Always, "(pow ?x -2) => (recip (mul ?x ?x))"),
     pattern("pow-one-half-more", Fast, Always, "(pow ?x 1.5) => (mul ?x (sqrt ?x))"),
     pattern("pow-four", Fast, Always, "(pow ?x 4) => (mul ?x ?x ?x ?x)"),
+    pattern("pow-five-halves", Fast, Always, "(pow ?x 2.5) => (mul ?x ?x (sqrt ?x))"),
+    pattern("pow-quarter", Fast, Always, "(pow ?x 0.25) => (sqrt (sqrt ?x))"),
+    pattern("pow-minus-quarter", Fast, Always, "(pow ?x -0.25) => (recip (sqrt (sqrt ?x)))"),
+    pattern("pow-minus-three-halves", Fast, Always, "(pow ?x -1.5) => (recip (mul ?x (sqrt ?x)))"),
+    pattern("pow-minus-three", Fast, Always, "(pow ?x -3) => (recip (mul ?x ?x ?x))"),
+    pattern("pow-recip", Fast, Always, "(pow (recip ?x) ?c) => (pow ?x (neg ?c)) if positive ?x and constant ?c"),
     pattern("pow-pow", Fast, Always, "(pow (pow ?x ?a) ?b) => (pow ?x (mul ?a ?b)) if positive ?x and constant ?a and constant ?b"),
     pattern("pow-exp", Fast, Always, "(pow (exp ?x) ?y) => (exp (mul ?x ?y))"),
     pattern("pow-sqrt", Fast, Always, "(pow (sqrt ?x) ?c) => (pow ?x (mul 0.5 ?c)) if nonnegative ?x and constant ?c"),
@@ -53,6 +66,9 @@ pub const SIGNS: &[Rule] = &[
     pattern("sin-neg", Fast, Always, "(sin (mul -1 ?x)) => (neg (sin ?x))"),
     pattern("cos-neg", Fast, Always, "(cos (mul -1 ?x)) => (cos ?x)"),
     pattern("erf-neg", Fast, Always, "(erf (mul -1 ?x)) => (neg (erf ?x))"),
+    pattern("tan-neg", Fast, Always, "(tan (mul -1 ?x)) => (neg (tan ?x))"),
+    pattern("abs-scale", Fast, Always, "(abs (mul ?c ?x)) => (mul ?c (abs ?x)) if positive ?c"),
+    pattern("sign-scale", Fast, Always, "(sign (mul ?c ?x)) => (sign ?x) if positive ?c"),
 ];
 
 /// Minima, maxima, rounding.
@@ -69,10 +85,25 @@ pub const ORDER: &[Rule] = &[
     pattern("max-neg", Exact, Always, "(max (mul -1 ?x) (mul -1 ?y)) => (neg (min ?x ?y))"),
     pattern("min-neg", Exact, Always, "(min (mul -1 ?x) (mul -1 ?y)) => (neg (max ?x ?y))"),
     pattern("relu-nonnegative", Exact, Always, "(max ?x 0) => ?x if nonnegative ?x"),
+    pattern("clip-clip", Exact, Always, "(min (max (min (max ?x ?a) ?b) ?a) ?b) => (min (max ?x ?a) ?b) if constant ?a and constant ?b"),
+    pattern("clip-clip-below", Exact, Always, "(max (min (max (min ?x ?b) ?a) ?b) ?a) => (max (min ?x ?b) ?a) if constant ?a and constant ?b"),
+    pattern("max-self-neg", Fast, Always, "(max ?x (mul -1 ?x)) => (abs ?x)"),
+    pattern("min-self-neg", Fast, Always, "(min ?x (mul -1 ?x)) => (neg (abs ?x))"),
+    pattern("max-plus-min", Fast, Always, "(add (max ?x ?y) (min ?x ?y)) => (add ?x ?y)"),
+    pattern("max-minus-min", Fast, Always, "(add (max ?x ?y) (mul -1 (min ?x ?y))) => (abs (add ?x (neg ?y)))"),
+    pattern("relu-minus-relu", Fast, Always, "(add (max ?x 0) (mul -1 (max (mul -1 ?x) 0))) => ?x"),
+    pattern("relu-plus-relu", Fast, Always, "(add (max ?x 0) (max (mul -1 ?x) 0)) => (abs ?x)"),
+    pattern("minus-relu", Fast, Always, "(add (mul -1 (max ?x 0)) ?x) => (min ?x 0)"),
+    pattern("plus-relu", Fast, Always, "(add (max (mul -1 ?x) 0) ?x) => (max ?x 0)"),
+    pattern("relu-scale", Fast, Always, "(max (mul ?c ?x) 0) => (mul ?c (max ?x 0)) if constant ?c and positive ?c"),
+    pattern("max-common-term", Order, Always, "(max (add ?x ?y) (add ?x ?z)) => (add ?x (max ?y ?z))"),
+    pattern("min-common-term", Order, Always, "(min (add ?x ?y) (add ?x ?z)) => (add ?x (min ?y ?z))"),
     pattern("floor-floor", Exact, Always, "(floor (floor ?x)) => (floor ?x)"),
     pattern("ceil-ceil", Exact, Always, "(ceil (ceil ?x)) => (ceil ?x)"),
     pattern("round-round", Exact, Always, "(round (round ?x)) => (round ?x)"),
     pattern("floor-whole", Exact, Always, "(floor (to_real ?x)) => (to_real ?x) if whole ?x"),
+    pattern("ceil-whole", Exact, Always, "(ceil (to_real ?x)) => (to_real ?x) if whole ?x"),
+    pattern("round-whole", Exact, Always, "(round (to_real ?x)) => (to_real ?x) if whole ?x"),
 ];
 
 /// Truth values and choices.
@@ -87,8 +118,21 @@ pub const LOGIC: &[Rule] = &[
     pattern("or-same", Exact, Always, "(or ?x ?x) => ?x"),
     pattern("and-or", Exact, Always, "(and ?x (or ?x ?y)) => ?x"),
     pattern("or-and", Exact, Always, "(or ?x (and ?x ?y)) => ?x"),
+    pattern("and-again", Exact, Always, "(and ?x (and ?x ?y)) => (and ?x ?y)"),
+    pattern("or-again", Exact, Always, "(or ?x (or ?x ?y)) => (or ?x ?y)"),
+    pattern("and-or-not", Exact, Always, "(and ?x (or (not ?x) ?y)) => (and ?x ?y)"),
+    pattern("or-and-not", Exact, Always, "(or ?x (and (not ?x) ?y)) => (or ?x ?y)"),
+    pattern("and-nots", Exact, Always, "(and (not ?x) (not ?y)) => (not (or ?x ?y))"),
+    pattern("or-nots", Exact, Always, "(or (not ?x) (not ?y)) => (not (and ?x ?y))"),
+    pattern("or-of-ands", Exact, Always, "(or (and ?x ?y) (and ?x ?z)) => (and ?x (or ?y ?z))"),
+    pattern("and-of-ors", Exact, Always, "(and (or ?x ?y) (or ?x ?z)) => (or ?x (and ?y ?z))"),
     pattern("indicator-same", Exact, Always, "(mul (to_real ?c) (to_real ?c)) => (to_real ?c) if truth ?c"),
     pattern("indicator-and", Exact, Always, "(mul (to_real ?c) (to_real ?d)) => (to_real (and ?c ?d)) if truth ?c and truth ?d"),
+    pattern("indicator-not", Fast, Always, "(add 1 (mul -1 (to_real ?c))) => (to_real (not ?c)) if truth ?c"),
+    pattern("indicator-above", Exact, Always, "(gt (to_real ?c) 0) => ?c if truth ?c"),
+    pattern("indicator-above-half", Exact, Always, "(gt (to_real ?c) 0.5) => ?c if truth ?c"),
+    pattern("indicator-is-one", Exact, Always, "(eq (to_real ?c) 1) => ?c if truth ?c"),
+    pattern("indicator-is-zero", Exact, Always, "(eq (to_real ?c) 0) => (not ?c) if truth ?c"),
     pattern("delta-same", Exact, Always, "(mul ?y (to_real (eq ?x ?x))) => ?y if whole ?x"),
     pattern("select-same", Exact, Always, "(select ?c ?x ?x) => ?x"),
     pattern("select-not", Exact, Always, "(select (not ?c) ?x ?y) => (select ?c ?y ?x)"),
@@ -97,5 +141,20 @@ pub const LOGIC: &[Rule] = &[
     pattern("select-inner-then", Exact, Always, "(select ?c (select ?c ?x ?y) ?z) => (select ?c ?x ?z)"),
     pattern("select-inner-else", Exact, Always, "(select ?c ?x (select ?c ?y ?z)) => (select ?c ?x ?z)"),
     pattern("select-indicator", Exact, Always, "(select ?c 1 0) => (to_real ?c)"),
+    pattern("select-not-indicator", Exact, Always, "(select ?c 0 1) => (to_real (not ?c))"),
+    pattern("select-of-indicator", Exact, Always, "(select ?c (mul (to_real ?c) ?x) ?y) => (select ?c ?x ?y) if truth ?c"),
+    pattern("greater-scale", Fast, Always, "(gt (mul ?c ?x) 0) => (gt ?x 0) if constant ?c and positive ?c"),
+    pattern("less-scale", Fast, Always, "(lt (mul ?c ?x) 0) => (lt ?x 0) if constant ?c and positive ?c"),
+    pattern("sigmoid-above-half", Fast, Always, "(gt (sigmoid ?x) 0.5) => (gt ?x 0)"),
     pattern("relu-select", Fast, Always, "(select (gt ?x 0) ?x 0) => (max ?x 0)"),
+];
+
+/// Number formats: a number that was rounded to one is left alone by it, and by those that hold all of its numbers.
+#[rustfmt::skip]
+pub const FORMATS: &[Rule] = &[
+    pattern("f32-f32", Exact, Always, "(to_f32 (to_f32 ?x)) => (to_f32 ?x)"),
+    pattern("f16-f16", Exact, Always, "(to_f16 (to_f16 ?x)) => (to_f16 ?x)"),
+    pattern("bf16-bf16", Exact, Always, "(to_bf16 (to_bf16 ?x)) => (to_bf16 ?x)"),
+    pattern("f32-f16", Exact, Always, "(to_f32 (to_f16 ?x)) => (to_f16 ?x)"),
+    pattern("f32-bf16", Exact, Always, "(to_f32 (to_bf16 ?x)) => (to_bf16 ?x)"),
 ];

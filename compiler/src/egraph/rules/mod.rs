@@ -24,6 +24,7 @@ const TABLES: &[&[Rule]] = &[
     maps::SIGNS,
     maps::ORDER,
     maps::LOGIC,
+    maps::FORMATS,
     sums::SUMS,
     contractions::CONTRACTIONS,
     reductions::REDUCTIONS,

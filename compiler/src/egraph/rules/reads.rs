@@ -22,6 +22,8 @@ pub const READS: &[Rule] = &[
     code("log-of-read", Exact, Choose, "log(x[a = i]) = log(x)[a = i], where x is smaller", Head::Map(Fun::Log), map_of_read),
     code("tanh-of-read", Exact, Choose, "tanh(x[a = i]) = tanh(x)[a = i], where x is smaller", Head::Map(Fun::Tanh), map_of_read),
     code("sigmoid-of-read", Exact, Choose, "sigmoid(x[a = i]) = sigmoid(x)[a = i], where x is smaller", Head::Map(Fun::Sigmoid), map_of_read),
+    code("sqrt-of-read", Exact, Choose, "sqrt(x[a = i]) = sqrt(x)[a = i], where x is smaller", Head::Map(Fun::Sqrt), map_of_read),
+    code("recip-of-read", Exact, Choose, "recip(x[a = i]) = recip(x)[a = i], where x is smaller", Head::Map(Fun::Recip), map_of_read),
 ];
 
 /// A read taken apart.

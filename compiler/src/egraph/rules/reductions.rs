@@ -1,4 +1,4 @@
-//! Maxima, minima and products along axes.
+//! Maxima, minima, products and truths along axes.
 //! Law: what does not vary along an axis, and what keeps the order, passes through a maximum along it.
 
 use crate::egraph::bridge::Head;
@@ -11,6 +11,10 @@ use gannet_lang::program::{Axis, Fun};
 const MAX: Head = Head::Reduce(Red::Max);
 const MIN: Head = Head::Reduce(Red::Min);
 const ARGMAX: Head = Head::Reduce(Red::ArgMax);
+const ARGMIN: Head = Head::Reduce(Red::ArgMin);
+const ANY: Head = Head::Reduce(Red::Any);
+const ALL: Head = Head::Reduce(Red::All);
+const PROD: Head = Head::Reduce(Red::Prod);
 
 /// The rules.
 #[rustfmt::skip]
@@ -28,7 +32,21 @@ pub const REDUCTIONS: &[Rule] = &[
     code("argmax-of-rising", Fast, Always, "argmax a f(x) = argmax a x, if f rises", ARGMAX, arg_of_rising),
     code("argmax-of-terms", Fast, Always, "argmax a (x + c) = argmax a x, if c lacks a", ARGMAX, arg_of_terms),
     code("argmax-of-product", Fast, Always, "argmax a (c * x) = argmax a x, if c is positive and lacks a", ARGMAX, arg_of_product),
-    code("prod-of-exp", Fast, Always, "prod A exp(x) = exp(sum A x)", Head::Reduce(Red::Prod), prod_of_exp),
+    code("argmin-of-rising", Fast, Always, "argmin a f(x) = argmin a x, if f rises", ARGMIN, arg_of_rising),
+    code("argmin-of-terms", Fast, Always, "argmin a (x + c) = argmin a x, if c lacks a", ARGMIN, arg_of_terms),
+    code("argmin-of-product", Fast, Always, "argmin a (c * x) = argmin a x, if c is positive and lacks a", ARGMIN, arg_of_product),
+    code("argmax-of-negative", Fast, Always, "argmax a (c * x) = argmin a x, if c is a negative constant", ARGMAX, arg_of_negative),
+    code("argmin-of-negative", Fast, Always, "argmin a (c * x) = argmax a x, if c is a negative constant", ARGMIN, arg_of_negative),
+    code("max-of-bounded", Order, Always, "max A max(x, c) = max(max A x, c), and min(x, c) alike, if c lacks A", MAX, extremum_of_bounded),
+    code("min-of-bounded", Order, Always, "min A min(x, c) = min(min A x, c), and max(x, c) alike, if c lacks A", MIN, extremum_of_bounded),
+    code("any-of-any", Exact, Always, "any A (any B x) = any A+B x", ANY, extremum_of_extremum),
+    code("all-of-all", Exact, Always, "all A (all B x) = all A+B x", ALL, extremum_of_extremum),
+    code("prod-of-prod", Fast, Always, "prod A (prod B x) = prod A+B x", PROD, extremum_of_extremum),
+    code("any-of-not", Exact, Always, "any A (not x) = not all A x", ANY, quantified_not),
+    code("all-of-not", Exact, Always, "all A (not x) = not any A x", ALL, quantified_not),
+    code("any-of-and", Exact, Always, "any A (x and c) = (any A x) and c, if c lacks A", ANY, quantified_with),
+    code("all-of-or", Exact, Always, "all A (x or c) = (all A x) or c, if c lacks A", ALL, quantified_with),
+    code("prod-of-exp", Fast, Always, "prod A exp(x) = exp(sum A x)", PROD, prod_of_exp),
     code("log-of-prod", Fast, Always, "log(prod A x) = sum A log(x), if x is positive", Head::Map(Fun::Log), log_of_prod),
     code("not-any-not", Exact, Always, "not any A (not x) = all A x", Head::Map(Fun::Not), not_any_not),
 ];
@@ -131,6 +149,45 @@ fn arg_of_product(site: &mut Site, id: NodeId) -> Option<NodeId> {
     let (inner, _) = positive_split(site, of, &axes)?;
     let product = site.g.mul_all(&inner);
     Some(site.g.reduce(red, &axes, product))
+}
+
+fn arg_of_negative(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let (red, axes, of) = parts(site, id);
+    let factors = site.as_map(of, Fun::Mul)?;
+    let k = factors.iter().position(|f| site.as_num(*f).is_some_and(|n| n < 0.0))?;
+    let rest: Args = factors.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, f)| *f).collect();
+    let x = site.g.mul_all(&rest);
+    let other = if red == Red::ArgMax { Red::ArgMin } else { Red::ArgMax };
+    Some(site.g.reduce(other, &axes, x))
+}
+
+/// A bound that is the same for all entries bounds their extremum.
+fn extremum_of_bounded(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let (red, axes, of) = parts(site, id);
+    [Fun::Max, Fun::Min].into_iter().find_map(|fun| {
+        let (inner, outer) = split(site, of, fun, &axes)?;
+        let found = reduce(site, red, &axes, inner[0]);
+        Some(site.g.map2(fun, found, outer[0]))
+    })
+}
+
+fn quantified_not(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let (red, axes, of) = parts(site, id);
+    let x = site.as_map(of, Fun::Not)?[0];
+    let other = if red == Red::Any { Red::All } else { Red::Any };
+    let found = site.g.reduce(other, &axes, x);
+    Some(site.g.map1(Fun::Not, found))
+}
+
+/// Only where it holds over no entries too: `any` of nothing is false, `all` of nothing true.
+fn quantified_with(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let (red, axes, of) = parts(site, id);
+    let fun = if red == Red::Any { Fun::And } else { Fun::Or };
+    let args = site.as_map(of, fun)?;
+    let (inner, outer): (Args, Args) = args.iter().copied().partition(|a| site.touches(*a, &axes));
+    let ([x], [c]) = (&inner[..], &outer[..]) else { return None };
+    let found = site.g.reduce(red, &axes, *x);
+    Some(site.g.map2(fun, found, *c))
 }
 
 fn prod_of_exp(site: &mut Site, id: NodeId) -> Option<NodeId> {

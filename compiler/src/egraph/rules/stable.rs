@@ -4,13 +4,16 @@
 use crate::egraph::bridge::Head;
 use crate::egraph::rule::Set::Fast;
 use crate::egraph::rule::Use::{Always, Choose};
-use crate::egraph::rule::{Rule, Site, code, pattern};
-use crate::graph::{Axes, NodeId, Op, Red};
+use crate::egraph::rule::{Condition, Rule, Site, code, pattern};
+use crate::graph::{Args, Axes, NodeId, Op, Red};
 use gannet_lang::program::{Axis, Fun};
 
 /// Logarithms, exponentials and their compounds.
 #[rustfmt::skip]
 pub const STABLE: &[Rule] = &[
+    pattern("log-one-minus-sigmoid", Fast, Always, "(log (add 1 (mul -1 (sigmoid ?x)))) => (neg (softplus ?x))"),
+    pattern("log1p-minus-sigmoid", Fast, Always, "(log1p (mul -1 (sigmoid ?x))) => (neg (softplus ?x))"),
+    pattern("log-one-minus-tanh-square", Fast, Always, "(log (add 1 (mul -1 (tanh ?x) (tanh ?x)))) => (mul 2 (add 0.6931471805599453 (neg ?x) (neg (softplus (mul -2 ?x)))))"),
     pattern("log-sigmoid", Fast, Always, "(log (sigmoid ?x)) => (neg (softplus (neg ?x)))"),
     pattern("log-1-exp", Fast, Always, "(log (add 1 (exp ?x))) => (softplus ?x)"),
     pattern("log1p-exp", Fast, Always, "(log1p (exp ?x)) => (softplus ?x)"),
@@ -26,9 +29,17 @@ pub const STABLE: &[Rule] = &[
     pattern("exp-neg-sigmoid", Fast, Always, "(mul (exp (mul -1 ?x)) (sigmoid ?x)) => (sigmoid (neg ?x))"),
     pattern("one-minus-sigmoid", Fast, Choose, "(add 1 (mul -1 (sigmoid ?x))) => (sigmoid (neg ?x))"),
     pattern("tanh-form", Fast, Always, "(add -1 (mul 2 (sigmoid (mul 2 ?x)))) => (tanh ?x)"),
+    pattern("tanh-of-sigmoid", Fast, Always, "(add 1 (mul -2 (sigmoid (mul -2 ?x)))) => (tanh ?x)"),
+    pattern("tanh-written-out", Fast, Always, "(mul (recip (add (exp ?x) (exp (mul -1 ?x)))) (add (exp ?x) (mul -1 (exp (mul -1 ?x))))) => (tanh ?x)"),
+    pattern("sigmoid-of-tanh", Fast, Choose, "(mul 0.5 (add 1 (tanh ?x))) => (sigmoid (mul 2 ?x))"),
+    pattern("sigmoid-pair", Fast, Always, "(add (sigmoid ?x) (sigmoid (mul -1 ?x))) => 1"),
+    pattern("sigmoid-slope-over", Fast, Always, "(mul (recip (add 1 (mul -1 (sigmoid ?x)))) (add 1 (mul -1 (sigmoid ?x)))) => 1"),
+    pattern("tanh-slope-over", Fast, Always, "(mul (recip (add 1 (mul -1 (tanh ?x) (tanh ?x)))) (add 1 (mul -1 (tanh ?x) (tanh ?x)))) => 1"),
     pattern("softplus-minus", Fast, Always, "(add (softplus ?x) (mul -1 ?x)) => (softplus (neg ?x))"),
+    pattern("softplus-odd", Fast, Always, "(add (softplus ?x) (mul -1 (softplus (mul -1 ?x)))) => ?x"),
     pattern("exp-neg-softplus", Fast, Always, "(exp (mul -1 (softplus ?x))) => (sigmoid (neg ?x))"),
     code("log-sum-exp", Fast, Always, "log(sum A exp(x)) = m + log(sum A exp(x - m)) with m = max A x", Head::Map(Fun::Log), log_sum_exp),
+    code("log-mean-exp", Fast, Always, "log(c * sum A exp(x)) = log(c) + log(sum A exp(x)), if c is positive and has no axes", Head::Map(Fun::Log), log_mean_exp),
     code("softmax", Fast, Always, "exp(x) / sum A exp(x) = exp(x - m) / sum A exp(x - m) with m = max A x", Head::Map(Fun::Mul), softmax),
 ];
 
@@ -69,6 +80,19 @@ fn log_sum_exp(site: &mut Site, id: NodeId) -> Option<NodeId> {
     let sum = site.g.reduce(Red::Sum, &axes, e);
     let log = site.g.map1(Fun::Log, sum);
     Some(site.g.map2(Fun::Add, m, log))
+}
+
+fn log_mean_exp(site: &mut Site, id: NodeId) -> Option<NodeId> {
+    let factors = site.as_map(site.node(id).args[0], Fun::Mul)?;
+    let k = factors.iter().position(|f| sum_of_exp(site, *f).is_some())?;
+    let rest: Args = factors.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, f)| *f).collect();
+    let single = |f: &NodeId| site.g.ty(*f).axes.is_empty() && Condition::Positive.holds(site.g, *f);
+    if !rest.iter().all(single) {
+        return None;
+    }
+    let (factor, sum) = (site.g.mul_all(&rest), site.g.map1(Fun::Log, factors[k]));
+    let factor = site.g.map1(Fun::Log, factor);
+    Some(site.g.map2(Fun::Add, factor, sum))
 }
 
 fn softmax(site: &mut Site, id: NodeId) -> Option<NodeId> {
