@@ -5,6 +5,7 @@ use crate::model::{Error, Model};
 use crate::run::Run;
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{DimId, InputId, Output, Part, Run as NeededRun, RunId, Size, Unit, UnitKind};
+use gannet_runtime::device::Choice;
 use gannet_runtime::session::{Options, Session};
 use gannet_runtime::train::Quiet;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl Model {
     }
 
     fn run_check(&self, check: &Unit, options: &Options, runs: &mut Runs) -> Result<CheckResult, Error> {
-        let own = Options { double: true, hypers: vec![], ..options.clone() };
+        let own = Options { double: true, device: Choice::Cpu, hypers: vec![], ..options.clone() };
         let mut session = self.session_with_runs(check.clone(), &own, options, runs)?;
         let mut bound = session.bind("check", 1).map_err(|d| self.error(d))?;
         session.run(&mut bound).map_err(|d| self.error(d))?;
@@ -140,7 +141,7 @@ impl Model {
 
     /// Kernels, flops, bytes and peak memory of the compiled step of a run (or of a task's reports).
     fn plan_facts(&self, needed: &NeededRun, options: &Options) -> Result<[f64; 4], Error> {
-        let options = options_of(needed, options);
+        let options = Options { device: Choice::Cpu, ..options_of(needed, options) };
         let unit = self.unit(Some(&needed.train), &options.hypers)?;
         let function = if unit.function("step").is_some() { "step" } else { "report" };
         if unit.function(function).is_none() {

@@ -49,6 +49,7 @@
 mod checks;
 mod model;
 mod run;
+mod verify;
 
 pub use checks::CheckResult;
 pub use gannet_compiler as compiler;
@@ -57,3 +58,4 @@ pub use gannet_runtime as runtime;
 pub use gannet_runtime::session::Options;
 pub use model::{Error, Model, Signature};
 pub use run::Run;
+pub use verify::{Difference, Way};

@@ -268,7 +268,7 @@ impl Model {
         let unit = self.unit(Some(name), &[])?;
         let function = if unit.function("step").is_some() { "step" } else { "report" };
         let stages = self.stages(&unit, function, &CompileOptions::default());
-        gannet_compiler::emit::wgsl::emit(&stages.plan).map_err(|d| self.error(d))
+        Ok(gannet_compiler::emit::wgsl::emit(&stages.plan))
     }
 }
 

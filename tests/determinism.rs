@@ -45,7 +45,7 @@ fn compiled(path: &Path) -> Vec<(String, String)> {
         out.push((of("graph"), stages.rewritten.to_string()));
         out.push((of("plan"), stages.plan.to_string()));
         out.push((of("clif"), emit::cpu::clif(&stages.plan)));
-        out.extend(emit::wgsl::emit(&stages.plan).map(|text| (of("wgsl"), text)));
+        out.push((of("wgsl"), emit::wgsl::emit(&stages.plan)));
     }
     out
 }

@@ -15,8 +15,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates of others that may be named only below one place.
-const ONLY_IN: &[(&str, &str)] =
-    &[("pest", "lang/src/parse"), ("egg", "compiler/src/egraph"), ("cranelift", "compiler/src/emit/cpu")];
+const ONLY_IN: &[(&str, &str)] = &[
+    ("pest", "lang/src/parse"),
+    ("egg", "compiler/src/egraph"),
+    ("cranelift", "compiler/src/emit/cpu"),
+    ("wgpu", "runtime/src/device/gpu"),
+];
 
 /// The most lines of a file.
 const LINES: usize = 500;

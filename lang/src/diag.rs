@@ -233,6 +233,8 @@ codes! {
     G0605 "not enough memory",
     G0606 "an operation has no result",
     G0607 "a function of the embedding program is missing",
+    G0608 "a device is missing",
+    G0609 "a device cannot run this",
     G0701 "unknown option value",
     G0702 "unknown program in a file",
     G0703 "unknown code",

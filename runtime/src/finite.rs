@@ -2,7 +2,8 @@
 //! state before it, and the first equation that made a NaN or an infinity is named with its index and its operands.
 //! Law: a run without the option pays nothing; a replay changes nothing.
 
-use crate::device::cpu::execute::{Bound, Store};
+use crate::device::Bound;
+use crate::device::cpu::execute::Store;
 use crate::device::cpu::memory::Memory;
 use crate::origin::{Origin, origin};
 use crate::reference::{Env, Fault, Tensor, eval_each};

@@ -5,6 +5,8 @@
 mod batches;
 pub mod data;
 pub mod device;
+mod elsewhere;
+mod entries;
 pub mod finite;
 mod near;
 pub mod origin;

@@ -2,7 +2,7 @@
 //! Law: nodes and edges of a part stand in the order of the whole graph, so sums run in its order.
 
 use crate::data::{Dataset, Values, eval_of};
-use crate::device::cpu::execute::Bound;
+use crate::device::Bound;
 use crate::device::cpu::memory::Memory;
 use crate::session::{Session, gather, gather_entries, stored};
 use gannet_compiler::plan::Kind;
@@ -114,7 +114,7 @@ impl Finder {
         let mut sizes = vec![(self.near.node, part.nodes.len() as u64)];
         sizes.extend(self.near.sets.iter().zip(&part.edges).map(|(set, edges)| (set.dim, edges.len() as u64)));
         let mut bound = session.bind_part(function, seeds.len() as u64, &sizes)?;
-        let ids: Vec<InputId> = bound.inputs().collect();
+        let ids = bound.inputs();
         let mut held = Vec::new();
         for id in ids {
             if let Some(memory) = self.input(session, id, &part) {

@@ -28,6 +28,26 @@ impl Tensor {
         Tensor { axes: vec![], sizes: vec![], data: vec![x] }
     }
 
+    /// All entries in row-major order of these axes, which are its own.
+    pub fn ordered(&self, axes: &[Axis]) -> Vec<f64> {
+        let sizes: Vec<i64> = axes.iter().map(|a| self.size_of(*a) as i64).collect();
+        let mut at = vec![0; axes.len()];
+        let count: i64 = sizes.iter().product();
+        let mut out = Vec::with_capacity(count as usize);
+        for mut k in 0..count {
+            for (place, n) in at.iter_mut().zip(&sizes).rev() {
+                (*place, k) = (k % n, k / n);
+            }
+            let place = |a: Axis| at[axes.iter().position(|b| *b == a).expect("the same axes")] as usize;
+            out.push(self.get(place));
+        }
+        out
+    }
+
+    fn size_of(&self, axis: Axis) -> usize {
+        self.sizes[self.axes.iter().position(|a| *a == axis).expect("the tensor has the axis")]
+    }
+
     /// The entry where each axis has the place that `at` gives.
     pub fn get(&self, at: impl Fn(Axis) -> usize) -> f64 {
         let mut k = 0;

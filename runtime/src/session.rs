@@ -1,16 +1,19 @@
 //! A session: one unit compiled, bound to its data and ready to run.
 //! Law: whatever a run does is decided by the unit, the data, the options and the seed.
 
-use crate::data::{Dataset, Sizes, Values};
-use crate::device::cpu::execute::{Bound, Executable, Store, entry_bytes};
-use crate::device::cpu::library::Fault;
+use crate::data::{Dataset, Sizes};
+use crate::device::cpu::execute::{self, Executable, Store, entry_bytes};
 use crate::device::cpu::memory::Memory;
+use crate::device::{Bound, Choice};
+use crate::elsewhere::Other;
+use crate::entries::fill;
+pub use crate::entries::{gather, gather_entries, kind_of, no_result, numbers, stored};
 use crate::sizes;
 use gannet_compiler::graph::Tables;
-use gannet_compiler::plan::Kind;
+use gannet_compiler::plan::Plan;
 use gannet_compiler::{CompileOptions, plan_of};
 use gannet_lang::diag::{Code, Diagnostic};
-use gannet_lang::program::{DimId, Elem, InputId, Output, Part, Ty, Unit};
+use gannet_lang::program::{DimId, InputId, Output, Part, Ty, Unit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +43,8 @@ pub struct Options {
     pub trace: bool,
     /// How to compile.
     pub compile: CompileOptions,
+    /// Where to run.
+    pub device: Choice,
 }
 
 impl Default for Options {
@@ -57,6 +62,7 @@ impl Default for Options {
             profile: false,
             trace: false,
             compile: CompileOptions::default(),
+            device: Choice::default(),
         }
     }
 }
@@ -87,6 +93,8 @@ pub struct Session {
     /// Inputs given once for all: values of runs.
     given: BTreeMap<InputId, Memory>,
     peak: usize,
+    /// The GPU, if the session runs there.
+    pub(crate) other: Option<Other>,
 }
 
 impl Session {
@@ -144,6 +152,7 @@ impl Session {
             params: unit.params.iter().map(|p| memory(&p.ty)).collect(),
             states: unit.states.iter().map(|s| memory(&s.ty)).collect(),
         };
+        let other = Other::chosen(&options, &unit, &all, double)?;
         let pool = crate::device::cpu::pool(options.threads);
         let session = Session {
             unit,
@@ -161,6 +170,7 @@ impl Session {
             held: Vec::new(),
             given: BTreeMap::new(),
             peak: 0,
+            other,
         };
         Ok(session)
     }
@@ -180,6 +190,13 @@ impl Session {
         self.pool.clone()
     }
 
+    /// The plan of a function.
+    pub(crate) fn plan(&self, name: &str) -> Plan {
+        let function = self.unit.function(name).unwrap_or_else(|| panic!("the unit has a function `{name}`"));
+        let options = CompileOptions { double: self.options.double, ..self.options.compile.clone() };
+        plan_of(&self.unit, function, self.tables.clone(), &options)
+    }
+
     /// The machine code of a function, compiled at first use.
     ///
     /// # Panics
@@ -189,13 +206,20 @@ impl Session {
             return found.clone();
         }
         let start = Instant::now();
-        let function = self.unit.function(name).unwrap_or_else(|| panic!("the unit has a function `{name}`"));
-        let options = CompileOptions { double: self.options.double, ..self.options.compile.clone() };
-        let plan = plan_of(&self.unit, function, self.tables.clone(), &options);
-        let executable = Executable::new(plan);
+        let executable = Executable::new(self.plan(name));
         self.compile_time.push((name.to_string(), start.elapsed()));
         self.executables.insert(name.to_string(), executable.clone());
         executable
+    }
+
+    /// Binds a function on the device where it runs.
+    fn bound(&mut self, name: &str, sizes: &[u64]) -> Result<Bound, Diagnostic> {
+        // First values are drawn on the CPU, so that they are the same wherever a run goes on from them.
+        if name != "init" && self.other.is_some() {
+            return self.bound_elsewhere(name, sizes);
+        }
+        let executable = self.executable(name);
+        Ok(Bound::Cpu(execute::Bound::new(&executable, sizes, &self.store, self.options.threads)))
     }
 
     /// Binds a function to a batch of so many rows. Inputs over whole splits are set; those over the batch are not.
@@ -211,13 +235,12 @@ impl Session {
         let mut sizes = self.sizes.clone();
         part.iter().for_each(|(dim, n)| sizes.set(*dim, *n));
         let all = sizes::complete(&self.unit, &sizes, batch, &self.needed)?;
-        let executable = self.executable(name);
-        let mut bound = Bound::new(&executable, &all, &self.store, self.options.threads);
-        self.peak = self.peak.max(bound.peak);
+        let mut bound = self.bound(name, &all)?;
+        self.peak = self.peak.max(bound.peak());
         if self.options.profile {
             bound.start_clock(self.options.trace);
         }
-        let inputs: Vec<InputId> = bound.inputs().collect();
+        let inputs = bound.inputs();
         for input in inputs {
             let declared = self.unit.inputs[input.index()].clone();
             let rows = match &declared.part {
@@ -264,11 +287,13 @@ impl Session {
     /// Sets a parameter's entries, in its declared order.
     pub fn set_param(&mut self, k: usize, values: &[f64]) {
         fill(&mut self.store.params[k], values, kind_of(self.unit.params[k].ty.elem), self.options.double);
+        self.host_changed();
     }
 
     /// Sets a state's entries, in its declared order.
     pub fn set_state(&mut self, k: usize, values: &[f64]) {
         fill(&mut self.store.states[k], values, kind_of(self.unit.states[k].ty.elem), self.options.double);
+        self.host_changed();
     }
 
     /// Kernels, estimated flops and bytes moved, and peak memory of one call of a function.
@@ -290,7 +315,7 @@ impl Session {
             flops += estimate.flops;
             bytes += estimate.bytes;
         }
-        Ok([plan.kernels.len() as f64, flops, bytes, bound.peak as f64])
+        Ok([plan.kernels.len() as f64, flops, bytes, bound.peak() as f64])
     }
 
     /// The rows of a split of a field (or all rows), contiguous.
@@ -314,7 +339,11 @@ impl Session {
         let pool = self.pool.clone();
         let (hypers, step, seed) = (&self.hypers, self.step as f64, self.options.seed);
         let store = &mut self.store;
-        pool.install(|| bound.run(hypers, step, seed, store)).map_err(|f| no_result(&f))
+        pool.install(|| bound.run(hypers, step, seed, store))?;
+        if let Bound::Cpu(_) = bound {
+            self.host_changed();
+        }
+        self.fetch()
     }
 
     /// The number of rows a report named so goes over.
@@ -383,7 +412,8 @@ impl Session {
 
     /// Kernels that one call of a compiled function runs.
     pub fn kernels(&self, name: &str) -> usize {
-        self.executables.get(name).map_or(0, |e| e.plan.kernels.len())
+        let elsewhere = self.other.as_ref().and_then(|o| o.kernels(name));
+        elsewhere.or(self.executables.get(name).map(|e| e.plan.kernels.len())).unwrap_or(0)
     }
 
     /// Bytes of parameters, states, data and of the largest binding so far.
@@ -400,71 +430,6 @@ impl Session {
     pub fn size(&self, dim: DimId) -> Option<u64> {
         self.sizes.get(dim)
     }
-}
-
-/// A library operation without a result, as a finding.
-pub fn no_result(fault: &Fault) -> Diagnostic {
-    Diagnostic::error(Code::G0606, fault.span, fault.message.clone())
-}
-
-/// How an element type is stored.
-pub fn kind_of(elem: Elem) -> Kind {
-    match elem {
-        Elem::Real => Kind::Real,
-        Elem::Int | Elem::Index(_) => Kind::Int,
-        Elem::Bool => Kind::Bool,
-    }
-}
-
-/// Copies rows of a column.
-pub fn gather(values: &Values, width: usize, rows: &[u32], target: &mut Memory) {
-    // SAFETY: the values are plain numbers; the slice covers exactly them.
-    let source = unsafe { std::slice::from_raw_parts(values.as_ptr(), values.bytes()) };
-    gather_entries(source, width * values.entry_bytes(), rows, target);
-}
-
-/// Copies entries of so many bytes.
-pub fn gather_entries(source: &[u8], bytes: usize, rows: &[u32], target: &mut Memory) {
-    let target = &mut target.bytes_mut()[..rows.len() * bytes];
-    for (row, to) in rows.iter().zip(target.chunks_exact_mut(bytes.max(1))) {
-        let from = *row as usize * bytes;
-        to.copy_from_slice(&source[from..from + bytes]);
-    }
-}
-
-/// Numbers as a device stores them.
-pub fn stored(values: &[f64], kind: Kind, double: bool) -> Memory {
-    let mut memory = Memory::zeroed(values.len() * entry_bytes(kind, double));
-    fill(&mut memory, values, kind, double);
-    memory
-}
-
-fn fill(memory: &mut Memory, values: &[f64], kind: Kind, double: bool) {
-    let bytes = memory.bytes_mut();
-    let width = entry_bytes(kind, double);
-    for (x, to) in values.iter().zip(bytes.chunks_exact_mut(width)) {
-        match kind {
-            Kind::Real if double => to.copy_from_slice(&x.to_ne_bytes()),
-            Kind::Real => to.copy_from_slice(&(*x as f32).to_ne_bytes()),
-            Kind::Int => to.copy_from_slice(&(*x as i32).to_ne_bytes()),
-            Kind::Bool => to[0] = u8::from(*x != 0.0),
-        }
-    }
-}
-
-/// The first entries of a block of memory as numbers.
-pub fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
-    let bytes = memory.bytes();
-    let word = |k: usize| <[u8; 4]>::try_from(&bytes[4 * k..4 * k + 4]).expect("four bytes");
-    let long = |k: usize| <[u8; 8]>::try_from(&bytes[8 * k..8 * k + 8]).expect("eight bytes");
-    (0..count)
-        .map(|k| match kind {
-            Kind::Real if double => f64::from_ne_bytes(long(k)),
-            Kind::Real => f64::from(f32::from_ne_bytes(word(k))),
-            Kind::Int => f64::from(i32::from_ne_bytes(word(k))),
-            Kind::Bool => f64::from(bytes[k]),
-        })
-        .collect()
 }
 
 fn hyper_values(unit: &Unit, set: &[(String, f64)]) -> Result<Vec<f64>, Diagnostic> {

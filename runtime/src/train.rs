@@ -3,13 +3,13 @@
 
 use crate::batches::{Batches, FEWER, FRESH_SEED, Fresh, Grouped, Shuffled};
 use crate::data::Dataset;
-use crate::device::cpu::execute::Bound;
+use crate::device::Bound;
 use crate::device::cpu::machine;
 use crate::device::cpu::memory::Memory;
 use crate::device::cpu::profile::Profile;
 use crate::finite::Watch;
 use crate::near::Finder;
-use crate::session::{Session, gather, no_result};
+use crate::session::{Session, gather};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{HyperId, InputId, Output, Part, Schedule, Stage};
 use std::sync::Arc;
@@ -76,18 +76,25 @@ pub struct Outcome {
 /// A step function bound to one size of batches, with memory for the batch's rows.
 struct Step {
     bound: Bound,
-    inputs: Vec<(usize, Memory)>,
+    inputs: Vec<Rows>,
     /// Inputs of another batch, for `L(w; fresh)`.
-    fresh: Vec<(usize, Memory)>,
+    fresh: Vec<Rows>,
     /// Inputs of a part of a graph, which the binding reads.
     _part: Vec<Memory>,
+}
+
+/// An input over the rows of a batch.
+struct Rows {
+    id: InputId,
+    field: usize,
+    memory: Memory,
 }
 
 impl Step {
     /// `groups` times `each` rows.
     fn new(session: &mut Session, function: &str, (groups, each): (usize, usize)) -> Result<Step, Diagnostic> {
         let mut bound = session.bind(function, groups as u64)?;
-        let ids: Vec<InputId> = bound.inputs().collect();
+        let ids = bound.inputs();
         let (mut inputs, mut fresh) = (Vec::new(), Vec::new());
         for id in ids {
             let input = &session.unit.inputs[id.index()];
@@ -101,7 +108,7 @@ impl Step {
             let memory = Memory::zeroed(groups * each * column.width * column.values.entry_bytes());
             // SAFETY: the memory lives beside the binding and is as large as the batch's rows.
             unsafe { bound.set_input(id, memory.as_ptr()) };
-            held.push((field, memory));
+            held.push(Rows { id, field, memory });
         }
         Ok(Step { bound, inputs, fresh, _part: Vec::new() })
     }
@@ -113,13 +120,18 @@ impl Step {
     }
 
     fn fill(&mut self, data: &Dataset, rows: &[u32]) {
-        Step::gather_all(&mut self.inputs, data, rows);
+        Step::gather_all(&mut self.bound, &mut self.inputs, data, rows);
     }
 
-    fn gather_all(inputs: &mut [(usize, Memory)], data: &Dataset, rows: &[u32]) {
-        for (field, memory) in inputs {
+    fn fill_fresh(&mut self, data: &Dataset, rows: &[u32]) {
+        Step::gather_all(&mut self.bound, &mut self.fresh, data, rows);
+    }
+
+    fn gather_all(bound: &mut Bound, inputs: &mut [Rows], data: &Dataset, rows: &[u32]) {
+        for Rows { id, field, memory } in inputs {
             let column = &data.columns[*field];
             gather(&column.values, column.width, rows, memory);
+            bound.changed(*id);
         }
     }
 }
@@ -204,6 +216,8 @@ impl Phase {
         let rows = self.batches.next();
         *trained += rows.len() as u64;
         if let Some(finder) = &mut self.near {
+            // States of nodes are gathered from the host's.
+            session.fetch()?;
             let mut step = Step::near(session, &self.function, finder, rows)?;
             step.bound.take_clock(&mut self.full.bound);
             self.full = step;
@@ -215,7 +229,7 @@ impl Phase {
         };
         step.fill(data, rows);
         if !step.fresh.is_empty() {
-            Step::gather_all(&mut step.fresh, data, self.fresh.next(rows.len()));
+            step.fill_fresh(data, self.fresh.next(rows.len()));
         }
         Ok(step)
     }
@@ -260,6 +274,22 @@ pub fn train(
     observer: &mut (dyn Observer + Send),
     stop: &AtomicBool,
 ) -> Result<Outcome, Diagnostic> {
+    train_looked_at(session, observer, stop, None)
+}
+
+/// Looks at the session and at what has just run, after each step.
+pub type Look<'a> = &'a mut (dyn FnMut(&Session, &Bound, &str) -> Result<(), Diagnostic> + Send);
+
+/// As [`train`], looked at after each step, with the state of then on the host.
+///
+/// # Errors
+/// Those of [`train`], and what is found.
+pub fn train_looked_at(
+    session: &mut Session,
+    observer: &mut (dyn Observer + Send),
+    stop: &AtomicBool,
+    mut look: Option<Look<'_>>,
+) -> Result<Outcome, Diagnostic> {
     let rows = session.data.as_ref().map(|d| d.train().to_vec()).unwrap_or_default();
     let mut phases = phases(session, &rows)?;
     let steps = phases.iter().map(|p| p.steps).sum();
@@ -285,11 +315,14 @@ pub fn train(
                 done += 1;
                 let at = session.step as f64;
                 watch.iter_mut().for_each(|w| w.keep(&session.store));
-                let ran = step.bound.run(&session.hypers, at, session.options.seed, &mut session.store);
-                ran.map_err(|fault| no_result(&fault))?;
+                step.bound.run(&session.hypers, at, session.options.seed, &mut session.store)?;
                 let loss = step.bound.scalar(&Output::Loss).unwrap_or(f64::NAN);
                 losses.push(loss as f32);
+                if watch.is_some() || look.is_some() {
+                    session.fetch()?;
+                }
                 watch.iter().try_for_each(|w| w.look(session, &step.bound, &function))?;
+                look.iter_mut().try_for_each(|look| look(session, &step.bound, &function))?;
                 let epoch = epochs_before + (n - 1) / phase.per_epoch + 1;
                 let elapsed = start.elapsed();
                 observer.stepped(&Progress { step: done, steps, epoch, epochs, loss, rows: trained, elapsed });
@@ -303,6 +336,7 @@ pub fn train(
         Ok(())
     })?;
     let elapsed = start.elapsed();
+    session.fetch()?;
     let reports = session.reports()?;
     observer.reported(session.step, &reports);
     let machine = session.options.profile.then(|| pool.install(machine::measure));

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gannet::Options;
+use gannet::runtime::device::Choice;
 use std::path::PathBuf;
 
 /// A small declarative language for neural networks and the rules that train them.
@@ -28,6 +29,10 @@ pub enum Command {
     Fmt(FmtArgs),
     /// Print a stage of the compilation.
     Emit(EmitArgs),
+    /// Run the same steps on several devices and say how far apart they are
+    Verify(VerifyArgs),
+    /// List the devices of this machine and their limits.
+    Devices,
     /// Explain a code of a diagnostic, `gannet explain G0203`, or what rewriting does to a file's equations.
     Explain(ExplainArgs),
     /// Show where the time of training steps goes, kernel by kernel
@@ -95,9 +100,34 @@ pub struct RunArgs {
     /// Without the rewriting stage.
     #[arg(long)]
     pub no_rewrites: bool,
+    /// Where to run.
+    #[arg(long, default_value = "cpu")]
+    pub device: Device,
     /// Bytes that loops may store for the way back, as 64M, 1G; the rest is computed again (default: all that pays)
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub memory: Option<u64>,
+}
+
+/// Where a run is computed.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Device {
+    /// On the CPU.
+    Cpu,
+    /// On a GPU.
+    Gpu,
+    /// On a GPU, if the machine has one.
+    Auto,
+}
+
+impl Device {
+    /// As the library takes it.
+    pub fn choice(self) -> Choice {
+        match self {
+            Device::Cpu => Choice::Cpu,
+            Device::Gpu => Choice::Gpu,
+            Device::Auto => Choice::Auto,
+        }
+    }
 }
 
 /// Precision of reals.
@@ -149,6 +179,35 @@ pub struct ProfileArgs {
     /// Writes when each kernel ran as a trace that Perfetto and Chrome's `about:tracing` show.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+}
+
+/// `gannet verify`.
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// The model file.
+    pub file: PathBuf,
+    /// The train block or task (default: the first).
+    pub name: Option<String>,
+    /// How to run (50 steps, unless told otherwise).
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Who computes; the others are compared with the first.
+    #[arg(long, value_delimiter = ',', default_value = "reference,cpu,gpu")]
+    pub devices: Vec<Computer>,
+    /// The largest relative difference that passes.
+    #[arg(long, default_value_t = 1e-3)]
+    pub bound: f64,
+}
+
+/// Who computes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Computer {
+    /// The reference evaluator, in double precision.
+    Reference,
+    /// Machine code.
+    Cpu,
+    /// Shaders.
+    Gpu,
 }
 
 /// `gannet test`.
@@ -210,6 +269,9 @@ pub struct BenchArgs {
     /// Threads (default: all cores).
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where to run.
+    #[arg(long, default_value = "cpu")]
+    pub device: Device,
     /// Only workloads whose name contains this; or a model file, whose steps and reports are measured.
     pub filter: Option<String>,
     /// The train block or task of the file (default: the first).
@@ -248,6 +310,7 @@ impl RunArgs {
             epochs: self.epochs,
             steps: self.steps,
             check_finite: self.check_finite,
+            device: self.device.choice(),
             ..Options::default()
         };
         if let Some(threads) = self.threads {

@@ -36,7 +36,7 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
                 "plan" if args.svg => stages.plan.svg(&format!("{} · {function}", unit.name)),
                 "plan" => stages.plan.to_string(),
                 "clif" => gannet::compiler::emit::cpu::clif(&stages.plan),
-                _ => gannet::compiler::emit::wgsl::emit(&stages.plan).map_err(|d| model.error(d))?,
+                _ => gannet::compiler::emit::wgsl::emit(&stages.plan),
             }
         }
         other => {

@@ -12,6 +12,7 @@ macro_rules! tell {
 
 mod args;
 mod bench;
+mod devices;
 mod emit;
 mod explain;
 mod files;
@@ -23,6 +24,7 @@ mod show;
 mod test;
 mod trace;
 mod train;
+mod verify;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -44,6 +46,8 @@ pub fn run() -> ExitCode {
         Command::Lint(args) => lint::lint(args),
         Command::Fmt(args) => fmt::fmt(args),
         Command::Emit(args) => emit::emit(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Devices => Ok(devices::devices()),
         Command::Explain(args) => explain::explain(args),
         Command::Profile(args) => profile::profile(args),
         Command::Bench(args) => bench::bench(args),

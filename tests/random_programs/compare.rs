@@ -7,6 +7,7 @@ use gannet::compiler::{CompileOptions, Stages, stages_of};
 use gannet::lang::program::{Axis, Elem, HyperId, InputId, Output, ParamId, Schedule, StateId, Unit};
 use gannet::runtime::device::cpu::execute::{Bound, Executable};
 use gannet::runtime::device::cpu::memory::Memory;
+use gannet::runtime::device::{self, Choice};
 use gannet::runtime::reference::{Env, Fault, Tensor, eval, eval_each};
 use gannet::runtime::session::{Session, kind_of, stored};
 use gannet::{Model, Options};
@@ -46,12 +47,12 @@ pub struct Seen {
     pub graphs: Vec<Graph>,
 }
 
-/// Runs a program in all ways.
+/// Runs a program in all ways: of the CPU, or of the GPU.
 ///
 /// # Errors
 /// The first disagreement, refusal or panic.
-pub fn agree(program: &Program, seed: u64) -> Result<Seen, Failure> {
-    let run = std::panic::AssertUnwindSafe(|| all_ways(program, seed));
+pub fn agree(program: &Program, seed: u64, device: Choice) -> Result<Seen, Failure> {
+    let run = std::panic::AssertUnwindSafe(|| all_ways(program, seed, device));
     std::panic::catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default();
@@ -59,7 +60,7 @@ pub fn agree(program: &Program, seed: u64) -> Result<Seen, Failure> {
     })
 }
 
-fn all_ways(program: &Program, seed: u64) -> Result<Seen, Failure> {
+fn all_ways(program: &Program, seed: u64, device: Choice) -> Result<Seen, Failure> {
     let text = program.text();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let toy = folder.path().join("toy");
@@ -70,8 +71,8 @@ fn all_ways(program: &Program, seed: u64) -> Result<Seen, Failure> {
     let model = Model::from_source("random.gnt", &text)?.data_folder(folder.path());
     let unit = model.unit(Some("t"), &[])?;
     let graphs = match program.train.is_empty() {
-        true => task(program, &model, &unit, seed)?,
-        false => trained(&model, &unit, seed)?,
+        true => task(program, &model, &unit, seed, device)?,
+        false => trained(&model, &unit, seed, device)?,
     };
     Ok(Seen { text, graphs })
 }
@@ -177,6 +178,8 @@ struct Tolerance {
 
 const DOUBLE: Tolerance = Tolerance { relative: 1e-9, noise: 1e-5 };
 const SINGLE: Tolerance = Tolerance { relative: 3e-5, noise: 30.0 };
+/// What drivers give for `exp`, `log` or `sin` is less exact than what the CPU's kernels do.
+const SHADERS: Tolerance = Tolerance { relative: 1e-4, noise: 100.0 };
 
 fn close(what: &str, tolerance: &Tolerance, expected: &Values, noisy: &Values, got: &Values) -> Result<(), Failure> {
     for (name, expected) in expected {
@@ -195,7 +198,7 @@ fn close(what: &str, tolerance: &Tolerance, expected: &Values, noisy: &Values, g
     Ok(())
 }
 
-fn task(program: &Program, model: &Model, unit: &Unit, seed: u64) -> Result<Vec<Graph>, Failure> {
+fn task(program: &Program, model: &Model, unit: &Unit, seed: u64, device: Choice) -> Result<Vec<Graph>, Failure> {
     let tables = Arc::new(Tables::of(unit));
     let function = unit.function("report").expect("a task reports");
     let compile = CompileOptions { double: true, verify: true, pieces: pieces(seed), ..CompileOptions::default() };
@@ -212,6 +215,12 @@ fn task(program: &Program, model: &Model, unit: &Unit, seed: u64) -> Result<Vec<
         return failed("not finite", format!("{name} is {:?}", exact[name]));
     }
     let noisy = named(unit, &rounded(graph, &env)?);
+    if device == Choice::Gpu {
+        let mut session = model.session(unit.clone(), &Options { device, ..options(program, seed, false) })?;
+        let got = session.reports().map_err(|d| model.error(d))?.into_iter().collect();
+        close("shaders", &SHADERS, &exact, &noisy, &got)?;
+        return Ok(vec![]);
+    }
     let rewritten = named(unit, &eval(&stages.rewritten, &env)?);
     close("rewritten graph", &DOUBLE, &exact, &noisy, &rewritten)?;
     derivatives(program, unit, graph, &env, &exact, &noisy)?;
@@ -244,9 +253,9 @@ fn machine(
     double: bool,
     threads: usize,
 ) -> Result<Values, Failure> {
-    let mut bound = Bound::new(executable, sizes, &session.store, threads);
+    let mut bound = device::Bound::Cpu(Bound::new(executable, sizes, &session.store, threads));
     let mut held: Vec<Memory> = Vec::new();
-    let needed: Vec<InputId> = bound.inputs().collect();
+    let needed: Vec<InputId> = bound.inputs();
     for id in needed {
         let memory = stored(&given[id.index()], kind_of(session.unit.inputs[id.index()].ty.elem), double);
         // SAFETY: the memory holds all entries and is kept until after the run.
@@ -310,8 +319,19 @@ fn derivatives(
     Ok(())
 }
 
+/// Reports, the last loss, parameters and states after a run.
+fn after_training(model: &Model, unit: &Unit, options: &Options) -> Result<Values, gannet::Error> {
+    let run = model.train("t", options)?;
+    let mut all: Values = run.outcome.reports.iter().cloned().collect();
+    all.insert("loss".into(), vec![f64::from(*run.outcome.losses.last().expect("there were steps"))]);
+    let name = |o: Output| name_of(unit, &o).0;
+    all.extend((0..unit.params.len()).map(|k| (name(Output::Param(ParamId::new(k))), run.session.param(k).1)));
+    all.extend((0..unit.states.len()).map(|k| (name(Output::State(StateId::new(k))), run.session.state(k))));
+    Ok(all)
+}
+
 /// A few steps of a train block by the reference evaluator, on both graphs, and by machine code.
-fn trained(model: &Model, unit: &Unit, seed: u64) -> Result<Vec<Graph>, Failure> {
+fn trained(model: &Model, unit: &Unit, seed: u64, device: Choice) -> Result<Vec<Graph>, Failure> {
     let plain = Program::default();
     let wide = options(&plain, seed, true);
     let mut session = model.session(unit.clone(), &wide)?;
@@ -356,24 +376,17 @@ fn trained(model: &Model, unit: &Unit, seed: u64) -> Result<Vec<Graph>, Failure>
     };
     let exact = run(|s| &s.differentiated, false)?;
     let noisy = run(|s| &s.differentiated, true)?;
+    if device == Choice::Gpu {
+        let got = after_training(model, unit, &Options { device, ..options(&plain, seed, false) })?;
+        close("shaders", &SHADERS, &exact, &noisy, &got)?;
+        return Ok(vec![]);
+    }
     let rewritten = run(|s| &s.rewritten, false)?;
     close("rewritten graph", &DOUBLE, &exact, &noisy, &rewritten)?;
     for (what, double, tolerance) in [("machine code in f64", true, DOUBLE), ("machine code in f32", false, SINGLE)] {
         let ways: Vec<Values> = [1, 2]
             .into_iter()
-            .map(|threads| {
-                let run = model.train("t", &Options { threads, ..options(&plain, seed, double) })?;
-                let mut all: Values = run.outcome.reports.iter().cloned().collect();
-                all.insert("loss".into(), vec![f64::from(*run.outcome.losses.last().expect("there were steps"))]);
-                let name = |o: Output| name_of(unit, &o).0;
-                all.extend(
-                    (0..unit.params.len()).map(|k| (name(Output::Param(ParamId::new(k))), run.session.param(k).1)),
-                );
-                all.extend(
-                    (0..unit.states.len()).map(|k| (name(Output::State(StateId::new(k))), run.session.state(k))),
-                );
-                Ok(all)
-            })
+            .map(|threads| after_training(model, unit, &Options { threads, ..options(&plain, seed, double) }))
             .collect::<Result<_, gannet::Error>>()?;
         let mut loose = ways[0].clone();
         // Losses are kept in single precision.

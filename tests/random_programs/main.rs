@@ -5,6 +5,9 @@
 //! `GANNET_RANDOM=2000` runs so many programs, `GANNET_SEED=17` only that one. A failure shows the seed and a small
 //! program that fails in the same way.
 
+#[path = "../common/gpu.rs"]
+mod gpu;
+
 mod compare;
 mod cover;
 mod generate;
@@ -16,22 +19,25 @@ mod tensor;
 mod windows;
 
 use compare::{Failure, agree};
+use gannet::runtime::device::Choice;
+use gpu::has_gpu;
 use program::Program;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const NORMAL: u64 = 200;
+const ON_GPU: u64 = 60;
 
 fn wanted(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// A program that fails in the same way, without what can be left out.
-fn shrunk(program: &Program, seed: u64, failure: Failure) -> (Program, Failure) {
+fn shrunk(program: &Program, seed: u64, device: Choice, failure: Failure) -> (Program, Failure) {
     let (mut program, mut failure) = (program.clone(), failure);
     'again: loop {
         for less in program.smaller() {
-            if let Err(f) = agree(&less, seed)
+            if let Err(f) = agree(&less, seed, device)
                 && f.kind == failure.kind
             {
                 (program, failure) = (less, f);
@@ -46,6 +52,23 @@ fn shrunk(program: &Program, seed: u64, failure: Failure) -> (Program, Failure) 
 fn all_ways_agree() {
     let only = wanted("GANNET_SEED");
     let count = wanted("GANNET_RANDOM").unwrap_or(NORMAL);
+    let seen = run_all(only, count, Choice::Cpu);
+    if only.is_none() && count >= NORMAL {
+        let missing = seen.missing();
+        assert!(missing.is_empty(), "these constructs never occurred: {missing:?}");
+    }
+}
+
+/// Fewer: a software driver compiles each shader anew.
+#[test]
+fn shaders_agree() {
+    if has_gpu("random programs") {
+        run_all(wanted("GANNET_SEED"), wanted("GANNET_RANDOM").unwrap_or(ON_GPU), Choice::Gpu);
+    }
+}
+
+/// Runs so many programs, or only one of them.
+fn run_all(only: Option<u64>, count: u64, device: Choice) -> cover::Cover {
     let next = AtomicU64::new(only.unwrap_or(0));
     let end = only.map_or(count, |s| s + 1);
     let (seen, failures) = (Mutex::new(cover::Cover::default()), Mutex::new(Vec::new()));
@@ -55,7 +78,7 @@ fn all_ways_agree() {
             break;
         }
         let program = generate::program(seed);
-        match agree(&program, seed) {
+        match agree(&program, seed, device) {
             Ok(one) => seen.lock().expect("nobody panics here").add(&one),
             Err(failure) => failures.lock().expect("nobody panics here").push((seed, program, failure)),
         }
@@ -74,15 +97,12 @@ fn all_ways_agree() {
             continue;
         }
         kinds.push(failure.kind.clone());
-        let (small, f) = shrunk(program, *seed, failure.clone());
+        let (small, f) = shrunk(program, *seed, device, failure.clone());
         out += &format!("seed {seed}, {}:\n{}\n{}\n{:?}\n\n", f.kind, f.text, small.text(), small.files);
     }
     let seeds: Vec<(u64, &str)> = failures.iter().map(|f| (f.0, f.2.kind.as_str())).collect();
     assert!(failures.is_empty(), "{} of {} programs fail: {seeds:?}\n{out}", failures.len(), end);
-    if only.is_none() && count >= NORMAL {
-        let missing = seen.into_inner().expect("nobody panics here").missing();
-        assert!(missing.is_empty(), "these constructs never occurred: {missing:?}");
-    }
+    seen.into_inner().expect("nobody panics here")
 }
 
 #[test]

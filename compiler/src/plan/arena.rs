@@ -77,11 +77,16 @@ fn in_body(body: &[Stmt], all: &mut Vec<BufferId>) {
 /// Arranges the temporary buffers of a plan, given the sizes of all dims: large ones first, each in the smallest gap
 /// that is free during its life.
 pub fn arrange(plan: &Plan, sizes: &[u64]) -> Arrangement {
+    arrange_by(plan, ALIGNMENT, &|b| plan.bytes(b, sizes))
+}
+
+/// As [`arrange`], for a device that has its own number of bytes for each buffer, and another alignment.
+pub fn arrange_by(plan: &Plan, alignment: u64, bytes: &dyn Fn(BufferId) -> u64) -> Arrangement {
     let lives = lifetimes(plan);
     let mut temps: Vec<(u64, BufferId, (usize, usize))> = (0..plan.buffers.len())
         .map(BufferId::new)
         .filter(|b| plan.buffer(*b).home == Home::Temp)
-        .filter_map(|b| Some((plan.bytes(b, sizes).max(1).next_multiple_of(ALIGNMENT), b, lives[b.index()]?)))
+        .filter_map(|b| Some((bytes(b).max(1).next_multiple_of(alignment), b, lives[b.index()]?)))
         .collect();
     temps.sort_by_key(|(size, b, _)| (std::cmp::Reverse(*size), *b));
     let mut offsets = vec![0; plan.buffers.len()];

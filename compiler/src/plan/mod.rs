@@ -15,7 +15,7 @@ mod svg;
 mod text;
 mod verify;
 
-pub use arena::{Arrangement, arrange};
+pub use arena::{Arrangement, arrange, arrange_by};
 pub use cost::{Estimate, Machine};
 pub use library::{LibraryCall, Strided};
 pub use repeat::Repeat;

@@ -2,6 +2,7 @@
 //! Law: the values depend on the program and the sizes of its dims only, never on the seed of a run.
 
 use super::{Column, Dataset, Sizes, Values};
+use crate::device::Choice;
 use crate::session::{Options, Session};
 use gannet_lang::diag::{Code, Diagnostic};
 use gannet_lang::program::{Data, Elem, Field, Output, Unit};
@@ -41,7 +42,9 @@ pub fn compute(
 }
 
 fn own_options(unit: &Unit, options: &Options, double: bool) -> Options {
-    let mut own = Options { seed: DATA_SEED, double, hypers: vec![], ..options.clone() };
+    // On the CPU, so that data are the same whatever a run on them is computed by.
+    let device = Choice::Cpu;
+    let mut own = Options { seed: DATA_SEED, double, device, hypers: vec![], ..options.clone() };
     own.dims.retain(|(n, _)| unit.dims.iter().any(|d| d.name == *n));
     own
 }

@@ -6,7 +6,6 @@ use super::{Clock, median_and_best, milliseconds, on_threads};
 use crate::cli::args::{BenchArgs, Measured};
 use gannet::lang::diag::Diagnostic;
 use gannet::lang::program::{Output, UnitKind};
-use gannet::runtime::session::no_result;
 use gannet::runtime::train::{Observer, Progress, train};
 use gannet::{Error, Model, Options};
 use serde_json::{Value, json};
@@ -108,7 +107,7 @@ fn reports(model: &Model, args: &BenchArgs, options: &Options) -> Result<Vec<Val
         let ran = pool.install(|| -> Result<(), Diagnostic> {
             while times.len() < LEAST || start.elapsed().as_secs_f64() < args.seconds {
                 let begun = Instant::now();
-                bound.run(&hypers, 1.0, options.seed, &mut session.store).map_err(|fault| no_result(&fault))?;
+                bound.run(&hypers, 1.0, options.seed, &mut session.store)?;
                 times.push(milliseconds(begun));
                 if args.json && times.len() == 1 {
                     say!("{}", json!({ "event": "first step" }));

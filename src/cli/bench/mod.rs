@@ -70,7 +70,8 @@ fn median_and_best(mut times: Vec<f64>) -> (f64, f64) {
 /// The options with as many threads as are asked for.
 fn on_threads(args: &BenchArgs) -> Options {
     let options = Options::default();
-    Options { threads: args.threads.map_or(options.threads, |n| n.max(1)), ..options }
+    let device = args.device.choice();
+    Options { threads: args.threads.map_or(options.threads, |n| n.max(1)), device, ..options }
 }
 
 /// A workload: its name and what measures it.

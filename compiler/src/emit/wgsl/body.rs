@@ -1,45 +1,36 @@
 //! Bodies of kernels: the plan's statements as WGSL statements.
 
-use super::{buffer_name, extent};
+use super::extent;
+use super::memory::Memory;
 use crate::graph::{Red, neutral};
-use crate::plan::{Acc, Address, BufferId, Index, Inst, Kind, Loop, Plan, Range, Scope, Stmt, ValueId};
+use crate::plan::{Acc, Address, BufferId, Index, Inst, Kind, Loop, LoopId, Plan, Range, Scope, Stmt, ValueId};
 use gannet_lang::program::{Dist, Fun};
 
 /// Stands for an infinity, which WGSL cannot write down.
 const HUGE: &str = "3.4028234e38";
 
-/// Collects the lines of one kernel and the buffers that it touches.
+/// Collects the lines of one kernel.
 pub struct Body<'a> {
     plan: &'a Plan,
-    kernel: usize,
     scope: &'a Scope,
+    memory: &'a Memory<'a>,
     text: String,
     depth: usize,
-    used: Vec<(BufferId, bool)>,
     /// What `Inst::Tile` reads, in an epilogue.
     pub tile: String,
     /// Loops whose counters exist already: their bodies are run once, for this invocation's entry.
-    pub given: Vec<crate::plan::LoopId>,
+    pub given: Vec<LoopId>,
 }
 
 impl<'a> Body<'a> {
     /// An empty body.
-    pub fn new(plan: &'a Plan, kernel: usize, scope: &'a Scope) -> Self {
-        Body {
-            plan,
-            kernel,
-            scope,
-            text: String::new(),
-            depth: 1,
-            used: Vec::new(),
-            tile: String::new(),
-            given: Vec::new(),
-        }
+    pub fn new(plan: &'a Plan, scope: &'a Scope, memory: &'a Memory<'a>) -> Self {
+        Body { plan, scope, memory, text: String::new(), depth: 1, tile: String::new(), given: Vec::new() }
     }
 
-    /// The text and the buffers used, in the order of first use.
-    pub fn finish(self) -> (String, Vec<(BufferId, bool)>) {
-        (self.text, self.used)
+    /// The text.
+    pub fn finish(self) -> String {
+        self.text
     }
 
     /// Adds a line.
@@ -61,15 +52,6 @@ impl<'a> Body<'a> {
         self.line("}");
     }
 
-    /// The name of a buffer, noted as read or written.
-    pub fn buffer(&mut self, id: BufferId, written: bool) -> String {
-        match self.used.iter_mut().find(|(b, _)| *b == id) {
-            Some((_, w)) => *w |= written,
-            None => self.used.push((id, written)),
-        }
-        buffer_name(self.kernel, id)
-    }
-
     /// Adds statements.
     pub fn stmts(&mut self, stmts: &[Stmt]) {
         for stmt in stmts {
@@ -86,13 +68,12 @@ impl<'a> Body<'a> {
     }
 
     fn store(&mut self, buffer: BufferId, at: &Address, value: ValueId, red: Option<Red>) {
-        let place = format!("{}[{}]", self.buffer(buffer, true), address(at));
-        let kind = self.plan.buffer(buffer).kind;
-        let value = if kind == Kind::Bool { format!("select(0u, 1u, {value})") } else { value.to_string() };
-        match red {
-            None => self.line(format!("{place} = {value};")),
-            Some(red) => self.line(format!("{place} = {};", combine(red, kind, &place, &value))),
-        }
+        let (at, kind) = (address(at), self.plan.buffer(buffer).kind);
+        let value = match red {
+            None => value.to_string(),
+            Some(red) => combine(red, kind, &self.memory.load(buffer, &at), &value.to_string()),
+        };
+        self.line(self.memory.store(buffer, &at, &value));
     }
 
     fn looped(&mut self, l: &Loop) {
@@ -169,10 +150,7 @@ impl<'a> Body<'a> {
             Inst::Hyper(h) => format!("arguments.hyper_{}", h.0),
             Inst::Step => "arguments.step".to_string(),
             Inst::Tile => self.tile.clone(),
-            Inst::Load(b, at) => {
-                let place = format!("{}[{}]", self.buffer(*b, false), address(at));
-                if self.plan.buffer(*b).kind == Kind::Bool { format!("({place} != 0u)") } else { place }
-            }
+            Inst::Load(b, at) => self.memory.load(*b, &address(at)),
             Inst::Map(fun, args) => {
                 let kinds: Vec<Kind> = args.iter().map(|a| self.kind(*a)).collect();
                 let names: Vec<String> = args.iter().map(ToString::to_string).collect();

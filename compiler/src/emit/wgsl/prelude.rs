@@ -15,10 +15,10 @@ const HELPERS: &[Helper] = &[
         text: "fn sigmoid(x: f32) -> f32 {\n  let e = exp(-abs(x));\n  return select(e, 1.0, x >= 0.0) / (1.0 + e);\n}\n",
     },
     Helper {
-        // The built-in may overflow to NaN for large arguments on some devices.
+        // The built-in may overflow for large arguments, and lose all digits of small ones.
         name: "tanh_stable",
-        calls: &[],
-        text: "fn tanh_stable(x: f32) -> f32 { return tanh(clamp(x, -15.0, 15.0)); }\n",
+        calls: &["expm1"],
+        text: "fn tanh_stable(x: f32) -> f32 {\n  let t = expm1(2.0 * min(abs(x), 15.0));\n  return sign(x) * t / (t + 2.0);\n}\n",
     },
     Helper {
         // Higham, Accuracy and Stability of Numerical Algorithms, section 1.14.1.
@@ -29,7 +29,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "expm1",
         calls: &[],
-        text: "fn expm1(x: f32) -> f32 {\n  let series = x * (1.0 + x * (0.5 + x * (0.16666667 + x * 0.041666668)));\n  return select(exp(x) - 1.0, series, abs(x) < 0.1);\n}\n",
+        text: "fn expm1(x: f32) -> f32 {\n  let high = 0.041666668 + x * (0.008333334 + x * (0.0013888889 + x * (0.0001984127 + x * 0.000024801588)));\n  let series = x * (1.0 + x * (0.5 + x * (0.16666667 + x * high)));\n  return select(exp(x) - 1.0, series, abs(x) < 0.5);\n}\n",
     },
     Helper {
         name: "softplus",
@@ -37,16 +37,17 @@ const HELPERS: &[Helper] = &[
         text: "fn softplus(x: f32) -> f32 { return max(x, 0.0) + log1p(exp(-abs(x))); }\n",
     },
     Helper {
-        // Abramowitz and Stegun 7.1.26: at most 1.5e-7 off.
+        // Abramowitz and Stegun 7.1.26: at most 1.5e-7 off; near 0, where that is much, the series 7.1.5.
         name: "erf",
         calls: &[],
-        text: "fn erf(x: f32) -> f32 {\n  let t = 1.0 / (1.0 + 0.3275911 * abs(x));\n  let p = t * (0.2548296 + t * (-0.28449672 + t * (1.4214138 + t * (-1.4531521 + t * 1.0614054))));\n  return sign(x) * (1.0 - p * exp(-x * x));\n}\n",
+        text: "fn erf(x: f32) -> f32 {\n  let t = 1.0 / (1.0 + 0.3275911 * abs(x));\n  let p = t * (0.2548296 + t * (-0.28449672 + t * (1.4214138 + t * (-1.4531521 + t * 1.0614054))));\n  let z = x * x;\n  let low = 0.33333334 - z * (0.1 - z * (0.023809524 - z * (0.0046296297 - z * 0.00075757573)));\n  let series = 1.1283792 * x * (1.0 - z * low);\n  return select(sign(x) * (1.0 - p * exp(-z)), series, abs(x) < 0.5);\n}\n",
     },
     Helper {
-        // `pow` of WGSL takes no negative base.
+        // `pow` of WGSL takes no negative base and may be wrong at 0; small whole exponents are products. The logarithm of
+        // a negative number is no number, as the root of one is.
         name: "power",
         calls: &[],
-        text: "fn power(x: f32, y: f32) -> f32 {\n  let odd = floor(y) == y && floor(y * 0.5) != y * 0.5;\n  return select(1.0, -1.0, x < 0.0 && odd) * pow(abs(x), y);\n}\n",
+        text: "fn power(x: f32, y: f32) -> f32 {\n  let whole = floor(y) == y;\n  if (whole && abs(y) <= 16.0) {\n    var p = 1.0;\n    for (var k = 0; k < i32(abs(y)); k++) { p *= x; }\n    return select(p, 1.0 / p, y < 0.0);\n  }\n  if (x < 0.0 && !whole) { return log(x); }\n  let odd = whole && floor(y * 0.5) != y * 0.5;\n  return select(1.0, -1.0, x < 0.0 && odd) * pow(abs(x), y);\n}\n",
     },
     Helper {
         // The last bits of the mantissa are left out, ties to even.

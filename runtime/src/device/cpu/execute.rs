@@ -7,6 +7,7 @@ pub use super::library::Fault;
 use super::memory::Memory;
 use super::profile::Clock;
 use super::repeat::{BoundRepeat, Given};
+use crate::entries::in_order;
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
 use gannet_compiler::plan::{Access, BufferId, Condition, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
@@ -335,25 +336,7 @@ impl Bound {
     pub fn ordered(&self, output: &Output, axes: &[Axis]) -> Option<Vec<f64>> {
         let (_, id) = self.plan().outputs.iter().find(|(o, _)| o == output)?;
         let values = self.values(output)?;
-        let own = &self.plan().buffer(*id).axes;
-        if own.as_slice() == axes {
-            return Some(values);
-        }
-        let size = |a: &Axis| self.sizes[a.dim.index()] as usize;
-        let stride = |a: &Axis| {
-            let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
-            own[k + 1..].iter().map(size).product::<usize>()
-        };
-        let strides: Vec<usize> = axes.iter().map(stride).collect();
-        let place = |mut k: usize| {
-            let mut at = 0;
-            for (axis, stride) in axes.iter().zip(&strides).rev() {
-                at += k % size(axis) * stride;
-                k /= size(axis);
-            }
-            values[at]
-        };
-        Some((0..values.len()).map(place).collect())
+        Some(in_order(&self.plan().buffer(*id).axes, axes, &self.sizes, values))
     }
 
     /// An input's entries as numbers, in its storage order; `None`: the plan does not read it.
