@@ -72,11 +72,6 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let x = raw(g, Fun::Add, &[p[1], p[0], p[2]]);
             raw_reduce(g, Red::Sum, &[m], x)
         }
-        "sum-of-select" => {
-            let (c, zero) = (raw(g, Fun::Lt, &[p[0], p[6]]), g.num(0.0));
-            let x = raw(g, Fun::Select, &[c, dice.pick(&[p[1], p[4]]), zero]);
-            raw_reduce(g, Red::Sum, &[m], x)
-        }
         "like-terms" => {
             let (a, b) = (g.num(2.5), g.num(dice.pick(&[-1.0, 0.5, 3.0])));
             let (x, y) = (raw(g, Fun::Mul, &[a, p[1]]), raw(g, Fun::Mul, &[b, p[1]]));
@@ -178,7 +173,7 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let x = raw(g, fun, &[p[1], c]);
             raw_reduce(g, extremum(name), &[m], x)
         }
-        "any-of-any" | "all-of-all" => {
+        "all-of-all" => {
             let x = raw(g, Fun::Lt, &[p[4], p[0]]);
             let inner = raw_reduce(g, extremum(name), &[k], x);
             raw_reduce(g, extremum(name), &[m], inner)
@@ -188,10 +183,9 @@ pub fn instance(name: &str, g: &mut Graph, dice: &mut Dice) -> NodeId {
             let not = raw(g, Fun::Not, &[x]);
             raw_reduce(g, extremum(name), &[m], not)
         }
-        "any-of-and" | "all-of-or" => {
-            let fun = if name == "any-of-and" { Fun::And } else { Fun::Or };
+        "all-of-or" => {
             let (x, c) = (raw(g, Fun::Lt, &[p[1], p[0]]), raw(g, Fun::Lt, &[p[0], p[6]]));
-            let both = raw(g, fun, &[x, c]);
+            let both = raw(g, Fun::Or, &[x, c]);
             raw_reduce(g, extremum(name), &[m], both)
         }
         "prod-of-exp" => {

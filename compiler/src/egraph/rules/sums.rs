@@ -18,7 +18,6 @@ pub const SUMS: &[Rule] = &[
     code("sum-of-product", Fast, Choose, "sum A (x * y) = contract A [x, y]", SUM, sum_of_product),
     code("sum-of-iota", Fast, Always, "sum a (iota a) = size a * (size a - 1) / 2", SUM, sum_of_iota),
     code("sum-of-terms", Fast, Choose, "sum A (x + y) = sum A x + sum A y, where a term lacks an axis or is a product", SUM, sum_of_terms),
-    code("sum-of-select", Fast, Always, "sum A select(c, x, 0) = select(c, sum A x, 0), if c lacks A", SUM, sum_of_select),
     code("like-terms", Fast, Always, "a * x + b * x = (a + b) * x with constants a, b", ADD, like_terms),
     code("common-factor", Fast, Choose, "f * x + f * y = f * (x + y)", ADD, common_factor),
     code("common-sum", Fast, Choose, "sum A x + sum A y = sum A (x + y)", ADD, common_sum),
@@ -64,18 +63,6 @@ fn sum_of_terms(site: &mut Site, id: NodeId) -> Option<NodeId> {
     }
     let sums: Args = terms.iter().map(|t| site.g.contract(&axes, &[*t])).collect();
     Some(site.g.add_all(&sums))
-}
-
-fn sum_of_select(site: &mut Site, id: NodeId) -> Option<NodeId> {
-    let Op::Reduce(_, axes) = site.node(id).op.clone() else { return None };
-    let select = site.as_map(site.node(id).args[0], Fun::Select)?;
-    let (c, x) = (select[0], select[1]);
-    let whole = axes.iter().all(|a| site.g.ty(x).has(*a));
-    if site.as_num(select[2]) != Some(0.0) || site.touches(c, &axes) || !whole {
-        return None;
-    }
-    let (sum, zero) = (site.g.reduce(Red::Sum, &axes, x), site.g.num(0.0));
-    Some(site.g.select(c, sum, zero))
 }
 
 /// Is a term subtracted? What was centred before it is summed must not be taken apart: `sum (x - mean) * x` cancels less
