@@ -266,8 +266,7 @@ impl Model {
     /// The training step (or the task) as WGSL text.
     pub fn wgsl(&self, name: &str) -> Result<String, Error> {
         let unit = self.unit(Some(name), &[])?;
-        let function = if unit.function("step").is_some() { "step" } else { "report" };
-        let stages = self.stages(&unit, function, &CompileOptions::default());
+        let stages = self.stages(&unit, unit.main_function(), &CompileOptions::default());
         Ok(gannet_compiler::emit::wgsl::emit(&stages.plan))
     }
 }

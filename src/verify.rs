@@ -130,13 +130,8 @@ struct Reference {
 
 impl Reference {
     fn new(session: &Session) -> Reference {
-        let unit = &session.unit;
-        let env = Env {
-            params: (0..unit.params.len()).map(|k| session.param(k).1).collect(),
-            states: (0..unit.states.len()).map(|k| session.state(k)).collect(),
-            seed: session.options.seed,
-            ..Env::default()
-        };
+        // Sizes and inputs come with each function that runs.
+        let env = session.leaves(Vec::new(), Vec::new());
         Reference { env, graphs: BTreeMap::new(), trace: Trace::default() }
     }
 

@@ -2,7 +2,6 @@
 //! Law: the same source, data, options and seed give the same bits, in one process and in two.
 
 use gannet::compiler::{CompileOptions, emit};
-use gannet::lang::program::UnitKind;
 use gannet::{Model, Options};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,7 +37,7 @@ fn compiled(path: &Path) -> Vec<(String, String)> {
     let model = Model::from_file(path, &[]).expect("the example is accepted");
     let mut out = Vec::new();
     for unit in &model.checked().program.units {
-        let function = if unit.kind == UnitKind::Train { "step" } else { "report" };
+        let function = unit.main_function();
         let options = CompileOptions { double: unit.double, ..CompileOptions::default() };
         let stages = model.stages(unit, function, &options);
         let of = |stage: &str| format!("{} {} {stage}", path.display(), unit.name);

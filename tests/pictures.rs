@@ -4,7 +4,6 @@
 use gannet::Model;
 use gannet::compiler::plan::{BufferId, Kernel, Plan};
 use gannet::compiler::{CompileOptions, Stages};
-use gannet::lang::program::UnitKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,7 +44,7 @@ fn plan(name: &str, text: &str) -> Plan {
 
 fn plan_of(model: &Model) -> Plan {
     let unit = &model.checked().program.units[0];
-    let function = if unit.kind == UnitKind::Train { "step" } else { "report" };
+    let function = unit.main_function();
     let Stages { plan, .. } = model.stages(unit, function, &CompileOptions::default());
     plan
 }

@@ -78,7 +78,11 @@ def torch_rule(torch, rule, params):
     if name == "sgd":
         return torch.optim.SGD(params.values(), lr=rate, momentum=more.get("momentum", 0), fused=True)
     if name == "adam":
-        return torch.optim.Adam(params.values(), lr=rate, fused=True)
+        try:
+            return torch.optim.Adam(params.values(), lr=rate, fused=True)
+        except RuntimeError:
+            # An older PyTorch fuses it on GPUs only.
+            return torch.optim.Adam(params.values(), lr=rate, foreach=True)
     groups = [
         {"params": [p for n, p in params.items() if decayed(n)], "weight_decay": more["decay"]},
         {"params": [p for n, p in params.items() if not decayed(n)], "weight_decay": 0.0},

@@ -64,6 +64,13 @@ pub struct Pass {
     pub run: fn(&Graph, &CompileOptions) -> Graph,
 }
 
+impl Pass {
+    /// Is it one of those that these options ask for?
+    fn runs(&self, options: &CompileOptions) -> bool {
+        !(self.rewriting && !options.rewrites || options.skip.iter().any(|s| s == self.name))
+    }
+}
+
 /// The name of the rewriting pass.
 const REWRITE: &str = "rewrite";
 
@@ -129,8 +136,7 @@ pub fn stages_of(unit: &Unit, function: &Function, tables: Arc<Tables>, options:
     let mut graph = built.clone();
     let mut differentiated = built.clone();
     for pass in PIPELINE {
-        let skipped = (pass.rewriting && !options.rewrites) || options.skip.iter().any(|s| s == pass.name);
-        if !skipped {
+        if pass.runs(options) {
             let start = Instant::now();
             let next = (pass.run)(&graph, options);
             times.push((pass.name, start.elapsed()));
@@ -153,9 +159,8 @@ pub fn stages_of(unit: &Unit, function: &Function, tables: Arc<Tables>, options:
 
 /// How the rewriting pass rewrites a function of a unit.
 pub fn explain(unit: &Unit, function: &Function, tables: Arc<Tables>, options: &CompileOptions) -> egraph::Explanation {
-    let before = PIPELINE.iter().take_while(|pass| pass.name != REWRITE);
-    let skipped = |pass: &&Pass| !options.skip.iter().any(|s| s == pass.name);
-    let graph = before.filter(skipped).fold(build(unit, function, tables), |graph, pass| (pass.run)(&graph, options));
+    let before = PIPELINE.iter().take_while(|pass| pass.name != REWRITE).filter(|pass| pass.runs(options));
+    let graph = before.fold(build(unit, function, tables), |graph, pass| (pass.run)(&graph, options));
     egraph::explain(&graph, egraph::Options { strict: options.strict })
 }
 

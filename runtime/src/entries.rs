@@ -60,9 +60,8 @@ pub fn fill(memory: &mut Memory, values: &[f64], kind: Kind, double: bool) {
     }
 }
 
-/// The first entries of a block of memory as numbers.
-pub fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f64> {
-    let bytes = memory.bytes();
+/// The first entries of what a device stores, as numbers.
+pub fn numbers(bytes: &[u8], kind: Kind, double: bool, count: usize) -> Vec<f64> {
     let word = |k: usize| <[u8; 4]>::try_from(&bytes[4 * k..4 * k + 4]).expect("four bytes");
     let long = |k: usize| <[u8; 8]>::try_from(&bytes[8 * k..8 * k + 8]).expect("eight bytes");
     (0..count)
@@ -79,14 +78,13 @@ pub fn numbers(memory: &Memory, kind: Kind, double: bool, count: usize) -> Vec<f
 ///
 /// # Panics
 /// If these are other axes.
-pub fn in_order(own: &[Axis], axes: &[Axis], sizes: &[i64], values: Vec<f64>) -> Vec<f64> {
+pub fn in_order(own: &[Axis], axes: &[Axis], size: impl Fn(&Axis) -> usize, values: Vec<f64>) -> Vec<f64> {
     if own == axes {
         return values;
     }
-    let size = |a: &Axis| sizes[a.dim.index()] as usize;
     let stride = |a: &Axis| {
         let k = own.iter().position(|o| o == a).expect("an output has the axes of its type");
-        own[k + 1..].iter().map(size).product::<usize>()
+        own[k + 1..].iter().map(&size).product::<usize>()
     };
     let strides: Vec<usize> = axes.iter().map(stride).collect();
     let place = |mut k: usize| {

@@ -109,7 +109,7 @@ impl Watch {
 /// The numbers of a parameter or state.
 fn entries(session: &Session, ty: &Ty, memory: &Memory) -> Vec<f64> {
     let count = ty.axes.iter().map(|a| session.size(a.dim).unwrap_or(0) as usize).product();
-    numbers(memory, kind_of(ty.elem), session.options.double, count)
+    numbers(memory.bytes(), kind_of(ty.elem), session.options.double, count)
 }
 
 /// The values of all live nodes, each real one rounded to single precision if asked for.

@@ -4,6 +4,7 @@
 
 mod repeat;
 
+use crate::entries::in_order;
 use gannet_compiler::graph::random::Leaves;
 use gannet_compiler::graph::{At, Axes, Graph, NodeId, Op, Red, Type, neutral};
 use gannet_compiler::{library, philox, scalar};
@@ -29,23 +30,9 @@ impl Tensor {
     }
 
     /// All entries in row-major order of these axes, which are its own.
-    pub fn ordered(&self, axes: &[Axis]) -> Vec<f64> {
-        let sizes: Vec<i64> = axes.iter().map(|a| self.size_of(*a) as i64).collect();
-        let mut at = vec![0; axes.len()];
-        let count: i64 = sizes.iter().product();
-        let mut out = Vec::with_capacity(count as usize);
-        for mut k in 0..count {
-            for (place, n) in at.iter_mut().zip(&sizes).rev() {
-                (*place, k) = (k % n, k / n);
-            }
-            let place = |a: Axis| at[axes.iter().position(|b| *b == a).expect("the same axes")] as usize;
-            out.push(self.get(place));
-        }
-        out
-    }
-
-    fn size_of(&self, axis: Axis) -> usize {
-        self.sizes[self.axes.iter().position(|a| *a == axis).expect("the tensor has the axis")]
+    pub fn ordered(self, axes: &[Axis]) -> Vec<f64> {
+        let size = |axis: &Axis| self.sizes[self.axes.iter().position(|a| a == axis).expect("the tensor has the axis")];
+        in_order(&self.axes, axes, size, self.data)
     }
 
     /// The entry where each axis has the place that `at` gives.

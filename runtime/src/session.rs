@@ -8,6 +8,7 @@ use crate::device::{Bound, Choice};
 use crate::elsewhere::Other;
 use crate::entries::fill;
 pub use crate::entries::{gather, gather_entries, kind_of, no_result, numbers, stored};
+use crate::reference::Env;
 use crate::sizes;
 use gannet_compiler::graph::Tables;
 use gannet_compiler::plan::Plan;
@@ -386,14 +387,22 @@ impl Session {
         let ty = &self.unit.params[k].ty;
         let shape: Vec<usize> = ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).collect();
         let count: usize = shape.iter().product();
-        (shape, numbers(&self.store.params[k], kind_of(ty.elem), self.options.double, count))
+        (shape, numbers(self.store.params[k].bytes(), kind_of(ty.elem), self.options.double, count))
     }
 
     /// A state's entries in its declared order.
     pub fn state(&self, k: usize) -> Vec<f64> {
         let ty = &self.unit.states[k].ty;
         let count = ty.axes.iter().map(|a| self.sizes.get(a.dim).unwrap_or(0) as usize).product();
-        numbers(&self.store.states[k], kind_of(ty.elem), self.options.double, count)
+        numbers(self.store.states[k].bytes(), kind_of(ty.elem), self.options.double, count)
+    }
+
+    /// What the leaves hold now, for the reference evaluator: the caller says how large dims are and what was read.
+    pub fn leaves(&self, sizes: Vec<usize>, inputs: Vec<Vec<f64>>) -> Env {
+        let params = (0..self.unit.params.len()).map(|k| self.param(k).1).collect();
+        let states = (0..self.unit.states.len()).map(|k| self.state(k)).collect();
+        let (hypers, step, seed) = (self.hypers.clone(), self.step as f64, self.options.seed);
+        Env { sizes, inputs, params, states, hypers, step, seed }
     }
 
     /// The number of trained entries.

@@ -3,7 +3,7 @@
 use super::args::EmitArgs;
 use gannet::compiler::CompileOptions;
 use gannet::lang::diag::{Code, Diagnostic};
-use gannet::lang::program::{Unit, UnitKind};
+use gannet::lang::program::Unit;
 use gannet::{Error, Model};
 use std::process::ExitCode;
 
@@ -24,9 +24,7 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
         "program" => gannet::lang::print_program::print(&model.checked().program),
         stage if STAGES.contains(&stage) => {
             let unit = model.unit(args.name.as_deref(), &options.hypers)?;
-            let default = if unit.kind == UnitKind::Train { "step" } else { "report" };
-            let function = args.function.as_deref().unwrap_or(default);
-            known_function(&model, &unit, function)?;
+            let function = chosen_function(&model, &unit, args.function.as_deref())?;
             let compile = CompileOptions { double: options.double || unit.double, ..options.compile };
             let stages = model.stages(&unit, function, &compile);
             match stage {
@@ -48,13 +46,14 @@ pub fn emit(args: &EmitArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has the unit a function of that name?
+/// The function of a unit that is named, or the one that is meant where none is.
 ///
 /// # Errors
-/// G0701 with those that it has.
-pub(super) fn known_function(model: &Model, unit: &Unit, function: &str) -> Result<(), Error> {
+/// G0701 with those that the unit has.
+pub(super) fn chosen_function<'a>(model: &Model, unit: &Unit, named: Option<&'a str>) -> Result<&'a str, Error> {
+    let function = named.unwrap_or(unit.main_function());
     if unit.function(function).is_some() {
-        return Ok(());
+        return Ok(function);
     }
     let names: Vec<&str> = unit.functions.iter().map(|f| f.name.as_str()).collect();
     let d = Diagnostic::error(Code::G0701, None, format!("`{}` has no function `{function}`", unit.name));

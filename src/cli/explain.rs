@@ -7,7 +7,6 @@ use gannet::compiler::CompileOptions;
 use gannet::compiler::egraph::{Change, Explanation, Region, Report, Step, cost_of, estimate, rules};
 use gannet::compiler::graph::{Graph, Op, Place};
 use gannet::lang::diag::{Code, Diagnostic, Sources, Span};
-use gannet::lang::program::UnitKind;
 use gannet::{Error, Model};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -53,9 +52,7 @@ fn file(args: &ExplainArgs) -> Result<ExitCode, Error> {
     let options = args.run.options();
     let model = Model::from_file(&args.what, &args.run.dims)?;
     let unit = model.unit(args.name.as_deref(), &options.hypers)?;
-    let default = if unit.kind == UnitKind::Train { "step" } else { "report" };
-    let function = args.function.as_deref().unwrap_or(default);
-    super::emit::known_function(&model, &unit, function)?;
+    let function = super::emit::chosen_function(&model, &unit, args.function.as_deref())?;
     let compile = CompileOptions { double: options.double || unit.double, ..options.compile };
     let found = model.explain(&unit, function, &compile);
     let told = Told::new(&found, model.sources());

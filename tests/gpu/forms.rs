@@ -99,11 +99,11 @@ impl Given {
         let of = |o: &Output| match o {
             Output::Param(p) => {
                 let (n, kind) = self.kinds[0][p.index()];
-                numbers(&store.params[p.index()], kind, false, n as usize)
+                numbers(store.params[p.index()].bytes(), kind, false, n as usize)
             }
             Output::State(s) => {
                 let (n, kind) = self.kinds[1][s.index()];
-                numbers(&store.states[s.index()], kind, false, n as usize)
+                numbers(store.states[s.index()].bytes(), kind, false, n as usize)
             }
             o => value(o).expect("the plan has the output"),
         };

@@ -90,16 +90,7 @@ fn pieces(seed: u64) -> u64 {
 
 /// The state of a session, for the reference evaluator.
 fn env(session: &Session, sizes: &[u64], inputs: &[Vec<f64>]) -> Env {
-    let unit = &session.unit;
-    Env {
-        sizes: sizes.iter().map(|n| *n as usize).collect(),
-        inputs: inputs.to_vec(),
-        params: (0..unit.params.len()).map(|k| session.param(k).1).collect(),
-        states: (0..unit.states.len()).map(|k| session.state(k)).collect(),
-        hypers: session.hypers.clone(),
-        step: session.step as f64,
-        seed: session.options.seed,
-    }
+    session.leaves(sizes.iter().map(|n| *n as usize).collect(), inputs.to_vec())
 }
 
 /// What the inputs of a unit hold.

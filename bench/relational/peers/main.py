@@ -29,26 +29,6 @@ def shaped(w):
     return {name.split(".")[-1]: x for name, x in w.items()}
 
 
-def trained(torch, params, loss, compiled):
-    """Steps of Adam, fused where this PyTorch has that."""
-    for p in params.values():
-        p.requires_grad_(True)
-    try:
-        rule = torch.optim.Adam(params.values(), lr=1e-2, fused=True)
-    except RuntimeError:
-        rule = torch.optim.Adam(params.values(), lr=1e-2, foreach=True)
-    loss = torch.compile(loss) if compiled else loss
-
-    def step():
-        value = loss()
-        rule.zero_grad()
-        value.backward()
-        rule.step()
-        return value.detach()
-
-    return step
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -69,7 +49,7 @@ def main():
 
     import numpy as np
     import torch
-    from common import data, measure, torch_numbers, torch_report, weights
+    from common import data, measure, torch_numbers, torch_report, torch_step, weights
 
     torch.set_num_threads(args.threads)
     kind, *form = args.peer.split("-")
@@ -95,7 +75,8 @@ def main():
     if args.what == "report":
         run = torch_report(torch, layer, compiled)
     else:
-        run = trained(torch, {k: p for k, p in params.items() if k != "x" or not args.frozen}, loss, compiled)
+        trained = {k: p for k, p in params.items() if k != "x" or not args.frozen}
+        run = torch_step(torch, trained, loss, ("adam", 1e-2, {}), compiled)
     print(json.dumps({"event": "loaded", "plan": plan, "loaded": loaded}), flush=True)
     measure(args.what, run, torch_numbers, args.seconds)
 

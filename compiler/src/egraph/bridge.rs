@@ -36,6 +36,15 @@ pub fn head(op: &Op) -> Head {
     }
 }
 
+/// The classes of an operation's operands; sorted where their order does not matter.
+pub fn classes_of<T: Ord>(op: &Op, classes: impl Iterator<Item = T>) -> Vec<T> {
+    let mut classes: Vec<T> = classes.collect();
+    if op.is_unordered() {
+        classes.sort();
+    }
+    classes
+}
+
 /// What an e-node computes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {

@@ -1,12 +1,12 @@
 //! What rewriting did, told: the rules that fired and where, what was chosen from the e-graphs, and why that is equal.
 //! Law: telling changes nothing; a proof is a chain of rules, each of which was applied.
 
-use super::bridge::{Classes, Egraph, What};
+use super::bridge::{Classes, Egraph, classes_of};
 use super::extract::Candidate;
 use super::rule::Rule;
 use super::rules::Table;
 use super::{Options, Report, rewrite_told};
-use crate::graph::{Graph, NodeId, Op, Place};
+use crate::graph::{Graph, NodeId, Place};
 use egg::Id;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -125,12 +125,8 @@ impl<'a> Explainer<'a> {
         let class = |id: NodeId| number.get(&egraph.find(egraph.analysis.class(id)?)).copied();
         let form = |id: NodeId| {
             let node = graph.node(id);
-            let mut args: Vec<usize> = node.args.iter().map(|a| class(*a).unwrap_or(usize::MAX)).collect();
-            if node.op.is_unordered() {
-                args.sort();
-            }
-            let known = &candidates[class(id)?];
-            known.iter().find(|c| c.node == id || is_form(c, &node.op, &args)).map(|c| c.node)
+            let args = classes_of(&node.op, node.args.iter().map(|a| class(*a).unwrap_or(usize::MAX)));
+            candidates[class(id)?].iter().find(|c| c.node == id || c.is(&node.op, &args)).map(|c| c.node)
         };
         let mut links: BTreeMap<usize, Vec<Link>> = BTreeMap::new();
         for (rule, old, new) in events.iter().flatten() {
@@ -142,13 +138,10 @@ impl<'a> Explainer<'a> {
     }
 
     /// What changed: of classes the form that was there and the one that was chosen.
-    pub fn changes(&self, chosen: &[(usize, usize, usize)]) -> Vec<Change> {
-        if self.links.is_empty() {
-            return Vec::new();
-        }
-        let nodes = |(class, from, to): &(usize, usize, usize)| {
-            let node = |form: usize| self.candidates[*class][form].node;
-            (*class, node(*from), node(*to))
+    pub fn changes(&self, chosen: impl Iterator<Item = (usize, usize, usize)>) -> Vec<Change> {
+        let nodes = |(class, from, to): (usize, usize, usize)| {
+            let node = |form: usize| self.candidates[class][form].node;
+            (class, node(from), node(to))
         };
         let change = |(class, from, to): (usize, NodeId, NodeId)| Change {
             place: self.graph.place(from),
@@ -156,7 +149,7 @@ impl<'a> Explainer<'a> {
             after: self.graph.expression(to, LEVELS),
             proof: self.path(class, from, to),
         };
-        chosen.iter().map(nodes).filter(|(_, from, to)| from != to).map(change).collect()
+        chosen.map(nodes).filter(|(_, from, to)| from != to).map(change).collect()
     }
 
     /// The shortest chain of rules from one form of a class to another.
@@ -184,9 +177,4 @@ impl<'a> Explainer<'a> {
         steps.reverse();
         steps
     }
-}
-
-/// Is the candidate this operation on operands of these classes?
-fn is_form(candidate: &Candidate, op: &Op, args: &[usize]) -> bool {
-    matches!(&candidate.enode.what, What::Op(own) if own == op) && candidate.args == args
 }

@@ -1,7 +1,7 @@
 //! Extraction: the cheapest acyclic choice of one e-node for each class, counting shared classes once.
 //! Law: what is chosen for a node uses only nodes of the graph that come before it, so the pieces fit together.
 
-use super::bridge::{ENode, Egraph, What, scratch};
+use super::bridge::{ENode, Egraph, What, classes_of, scratch};
 use super::cost;
 use super::explain::{Change, Explainer};
 use super::rules::Table;
@@ -59,6 +59,13 @@ pub(super) struct Candidate {
     height: usize,
 }
 
+impl Candidate {
+    /// Is it this operation on operands of these classes?
+    pub fn is(&self, op: &Op, args: &[usize]) -> bool {
+        matches!(&self.enode.what, What::Op(own) if own == op) && self.args == args
+    }
+}
+
 struct Problem {
     candidates: Vec<Vec<Candidate>>,
     /// Classes may read only nodes of the graph below this.
@@ -83,10 +90,14 @@ pub fn extract(egraph: &mut Egraph, len: usize, region: &[NodeId], table: &Table
     }
     let roots: Vec<(NodeId, usize)> = region.iter().map(|id| (*id, class(egraph, *id))).collect();
     let choice = Some(problem.choice(egraph, &best, &roots));
-    let classes = problem.walk(&best).unwrap_or_default();
-    let starts = |class: &usize| roots.iter().any(|r| r.1 == *class).then(|| original[*class]).unwrap_or(0);
-    let chosen: Vec<(usize, usize, usize)> = classes.iter().map(|c| (*c, starts(c), best[*c])).collect();
-    let changes = Explainer::new(egraph, &number, &problem.candidates, table).changes(&chosen);
+    let changes = match egraph.analysis.events {
+        None => Vec::new(),
+        Some(_) => {
+            let was = |class: usize| if roots.iter().any(|r| r.1 == class) { original[class] } else { 0 };
+            let chosen = problem.walk(&best).unwrap_or_default().into_iter().map(|c| (c, was(c), best[c]));
+            Explainer::new(egraph, &number, &problem.candidates, table).changes(chosen)
+        }
+    };
     Extracted { choice, before, after, changes }
 }
 
@@ -113,10 +124,11 @@ impl Problem {
             let mut found: Vec<Candidate> = Vec::new();
             for enode in enodes {
                 let node = scratch(egraph, &enode);
-                let mut args: Vec<usize> = enode.args.iter().map(|a| number[&egraph.find(*a)]).collect();
-                if matches!(&enode.what, What::Op(op) if op.is_unordered()) {
-                    args.sort();
-                }
+                let ids = enode.args.iter().map(|a| number[&egraph.find(*a)]);
+                let args = match &enode.what {
+                    What::Op(op) => classes_of(op, ids),
+                    What::Outside(_) => Vec::new(),
+                };
                 let (cost, height) = match enode.what {
                     What::Outside(id) => (0.0, id.index() + 1),
                     What::Op(_) => (cost::cost(&egraph.analysis.graph, node), 0),
@@ -142,12 +154,8 @@ impl Problem {
         let mut choice = vec![0; self.candidates.len()];
         for id in region.iter().rev() {
             let node = graph.node(*id);
-            let mut args: Vec<usize> = node.args.iter().map(|a| class(*a)).collect();
-            if node.op.is_unordered() {
-                args.sort();
-            }
-            let same = |c: &Candidate| matches!(&c.enode.what, What::Op(op) if *op == node.op) && c.args == args;
-            let found = self.candidates[class(*id)].iter().position(same);
+            let args = classes_of(&node.op, node.args.iter().map(|a| class(*a)));
+            let found = self.candidates[class(*id)].iter().position(|c| c.is(&node.op, &args));
             choice[class(*id)] = found.expect("nodes of the region are in their classes");
         }
         choice

@@ -7,8 +7,8 @@ use super::prepare::{Parts, parts};
 use super::refs::Stored;
 use super::{Given, LowerOptions};
 use crate::graph::{At, Graph, NodeId, Op};
-use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind};
-use gannet_lang::program::{Axis, Elem, Fun, Output};
+use crate::plan::{Blocks, Buffer, BufferId, Extent, Home, Kind, additions};
+use gannet_lang::program::{Axis, Elem, Output};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An expression that costs so much is stored rather than computed in several places.
@@ -343,14 +343,7 @@ impl<'g> Context<'g> {
     fn entry_cost(&self, id: NodeId) -> f64 {
         let node = self.graph.node(id);
         match &node.op {
-            Op::Map(fun) => match fun {
-                Fun::Exp | Fun::Log | Fun::Expm1 | Fun::Log1p => 7.0,
-                Fun::Sigmoid | Fun::Sin | Fun::Cos => 10.0,
-                Fun::Tanh | Fun::Softplus | Fun::Erf | Fun::Tan | Fun::Pow | Fun::Atan2 => 14.0,
-                Fun::Recip | Fun::Sqrt | Fun::Div => 3.0,
-                Fun::Add | Fun::Mul => (node.args.len() - 1) as f64,
-                _ => 1.0,
-            },
+            Op::Map(fun) => additions(*fun, node.args.len()),
             Op::Random(..) => 40.0,
             Op::Read { at, .. } => at.iter().filter(|(_, to)| to.as_axis().is_none()).count() as f64 * 2.0,
             Op::Reduce(_, axes) | Op::Contract(axes) => self.graph.tables.entries(axes),

@@ -3,8 +3,7 @@
 //! Law: which entries are computed, and in which order sums are taken along a loop, stays.
 
 use crate::graph::Red;
-use crate::plan::{Acc, Address, Extent, Index, Inst, Loop, LoopId, Mode, Range, Stmt, ValueId};
-use gannet_lang::program::Fun;
+use crate::plan::{Acc, Address, Extent, Index, Inst, Loop, LoopId, Mode, Range, Stmt, ValueId, additions};
 use std::collections::BTreeSet;
 
 /// The lanes that the cost model counts with.
@@ -267,19 +266,9 @@ fn price(s: &Stmt, lanes: Option<(LoopId, &BTreeSet<ValueId>)>) -> f64 {
         Stmt::Let(_, Inst::Load(_, a)) | Stmt::Store(_, a, _) => access(a),
         Stmt::Accumulate(_, _, a, _) => 2.0 * access(a),
         Stmt::Let(_, Inst::Random(..)) => 40.0,
-        Stmt::Let(_, Inst::Map(fun, args)) => part * map_price(*fun, args.len()),
+        Stmt::Let(_, Inst::Map(fun, args)) => part * additions(*fun, args.len()),
         Stmt::Let(_, Inst::Counter(_) | Inst::Tile) => part,
         Stmt::Let(..) => 0.0,
         Stmt::Loop(_) => unreachable!("loops: the price of a loop is its body's"),
-    }
-}
-
-fn map_price(fun: Fun, args: usize) -> f64 {
-    match fun {
-        Fun::Add | Fun::Mul => (args.max(2) - 1) as f64,
-        Fun::Exp | Fun::Log | Fun::Expm1 | Fun::Log1p | Fun::Sigmoid | Fun::Sin | Fun::Cos => 8.0,
-        Fun::Tanh | Fun::Softplus | Fun::Erf | Fun::Tan | Fun::Pow | Fun::Atan2 => 14.0,
-        Fun::Recip | Fun::Sqrt | Fun::Div => 3.0,
-        _ => 1.0,
     }
 }

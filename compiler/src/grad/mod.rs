@@ -143,23 +143,12 @@ impl<'g> Expansion<'g> {
 /// on, a derivative inside of the loss among it; other derivatives are backward, and what is made of these is the update.
 fn phases(graph: &Graph) -> Vec<Option<Phase>> {
     let live = graph.live();
-    let differentiates = graph.ids().any(|id| live[id.index()] && matches!(graph.node(id).op, Op::Grad { .. }));
-    if !differentiates {
+    let gradients = || graph.ids().filter(|id| live[id.index()] && matches!(graph.node(*id).op, Op::Grad { .. }));
+    if gradients().next().is_none() {
         return vec![None; graph.len()];
     }
-    let mut forward = vec![false; graph.len()];
-    for (output, id) in &graph.outputs {
-        forward[id.index()] |= matches!(output, Output::Loss | Output::Report(_));
-    }
-    for id in graph.ids().rev().filter(|id| live[id.index()]) {
-        let node = graph.node(id);
-        if let Op::Grad { .. } = node.op {
-            forward[node.args[0].index()] = true;
-        }
-        if forward[id.index()] {
-            node.args.iter().for_each(|a| forward[a.index()] = true);
-        }
-    }
+    let shown = graph.outputs.iter().filter(|(o, _)| matches!(o, Output::Loss | Output::Report(_))).map(|o| o.1);
+    let forward = graph.needed_for(shown.chain(gradients().map(|id| graph.node(id).args[0])));
     let mut phases = vec![None; graph.len()];
     for id in graph.ids().filter(|id| live[id.index()]) {
         let node = graph.node(id);

@@ -252,18 +252,31 @@ impl Graph {
 
     /// Which nodes the outputs need.
     pub fn live(&self) -> Vec<bool> {
-        let mut live = vec![false; self.len()];
-        for (_, id) in &self.outputs {
-            live[id.index()] = true;
-        }
+        self.needed_for(self.outputs.iter().map(|o| o.1))
+    }
+
+    /// These nodes, and all that they are made of.
+    pub fn needed_for(&self, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+        let mut needed = vec![false; self.len()];
+        roots.into_iter().for_each(|id| needed[id.index()] = true);
         for id in self.ids().rev() {
-            if live[id.index()] {
+            if needed[id.index()] {
                 for arg in &self.node(id).args {
-                    live[arg.index()] = true;
+                    needed[arg.index()] = true;
                 }
             }
         }
-        live
+        needed
+    }
+
+    /// These nodes, and all that is made of them.
+    pub fn made_of(&self, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+        let mut made = vec![false; self.len()];
+        roots.into_iter().for_each(|id| made[id.index()] = true);
+        for id in self.ids() {
+            made[id.index()] |= self.node(id).args.iter().any(|a| made[a.index()]);
+        }
+        made
     }
 
     /// The live users of each node.

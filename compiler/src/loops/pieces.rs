@@ -32,13 +32,8 @@ struct Group {
 /// The first group that begins with a product whose result is larger than what it is made of.
 fn find(graph: &Graph, bytes: f64) -> Option<Group> {
     let live = graph.live();
-    let large = |id: NodeId| graph.entries(id) * WIDTH >= bytes;
-    let grows = |id: &NodeId| {
-        let node = graph.node(*id);
-        let more = |a: &NodeId| graph.entries(*a) < graph.entries(*id);
-        live[id.index()] && matches!(node.op, Op::Contract(_)) && large(*id) && node.args.iter().all(more)
-    };
-    for seed in graph.ids().filter(grows) {
+    let begins = |id: &NodeId| live[id.index()] && grows(graph, *id) && graph.entries(*id) * WIDTH >= bytes;
+    for seed in graph.ids().filter(begins) {
         for axis in axes_in_common(graph, &live, seed) {
             let group = Growing::new(graph, &live, axis, bytes).from(seed);
             if let Some(group) = group.filter(|g| g.pays(graph, &live)) {
@@ -47,6 +42,12 @@ fn find(graph: &Graph, bytes: f64) -> Option<Group> {
         }
     }
     None
+}
+
+/// Is it a product that is larger than each of its factors?
+fn grows(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    matches!(node.op, Op::Contract(_)) && node.args.iter().all(|a| graph.entries(*a) < graph.entries(id))
 }
 
 /// The axes that all factors of a product have, the one that most of the graph has first.
@@ -142,9 +143,8 @@ impl<'g> Growing<'g> {
     /// Takes in what lies between members; where that cannot be, lets go of the members that need it.
     fn close(&mut self) {
         loop {
-            let members: Vec<NodeId> = self.nodes.iter().copied().collect();
-            let after = self.reached_from(&members);
-            let before = self.leading_to(&members);
+            let after = self.graph.made_of(self.nodes.iter().copied());
+            let before = self.graph.needed_for(self.nodes.iter().copied());
             let between = |id: &NodeId| {
                 self.live[id.index()] && after[id.index()] && before[id.index()] && !self.nodes.contains(id)
             };
@@ -154,43 +154,19 @@ impl<'g> Growing<'g> {
                 return;
             }
             self.nodes.extend(inside);
-            let far = self.reached_from(&outside);
+            let far = self.graph.made_of(outside);
             self.barred.extend(self.graph.ids().filter(|id| far[id.index()]));
             self.nodes.retain(|id| !far[id.index()]);
         }
-    }
-
-    /// Nodes, and all that is made of them.
-    fn reached_from(&self, nodes: &[NodeId]) -> Vec<bool> {
-        let mut seen = vec![false; self.graph.len()];
-        nodes.iter().for_each(|id| seen[id.index()] = true);
-        for id in self.graph.ids() {
-            seen[id.index()] |= self.graph.node(id).args.iter().any(|a| seen[a.index()]);
-        }
-        seen
-    }
-
-    /// Nodes, and all that they are made of.
-    fn leading_to(&self, nodes: &[NodeId]) -> Vec<bool> {
-        let mut seen = vec![false; self.graph.len()];
-        nodes.iter().for_each(|id| seen[id.index()] = true);
-        for id in self.graph.ids().rev().filter(|id| self.live[id.index()]) {
-            seen[id.index()] |= self.users[id.index()].iter().any(|u| seen[u.index()]);
-        }
-        seen
     }
 }
 
 impl Group {
     /// Is there a product whose growing result only members look at, among them another product?
     fn pays(&self, graph: &Graph, live: &[bool]) -> bool {
-        let products: Vec<NodeId> =
-            self.nodes.iter().copied().filter(|id| matches!(graph.node(*id).op, Op::Contract(_))).collect();
+        let products = self.nodes.iter().filter(|id| matches!(graph.node(**id).op, Op::Contract(_))).count();
         let kept = self.kept(graph, live);
-        let inner = |id: &&NodeId| {
-            !kept.contains(id) && graph.node(**id).args.iter().all(|a| graph.entries(*a) < graph.entries(**id))
-        };
-        products.len() >= 2 && products.iter().any(|id| inner(&id))
+        products >= 2 && self.nodes.iter().any(|id| grows(graph, *id) && !kept.contains(id))
     }
 
     /// Members that others look at.
@@ -206,11 +182,7 @@ impl Group {
     /// The graph with the group as a loop: first what does not depend on it, then the loop, then the rest.
     fn applied(&self, graph: &Graph) -> Graph {
         let live = graph.live();
-        let mut depends = vec![false; graph.len()];
-        for id in graph.ids() {
-            let args = &graph.node(id).args;
-            depends[id.index()] = self.nodes.contains(&id) || args.iter().any(|a| depends[a.index()]);
-        }
+        let depends = graph.made_of(self.nodes.iter().copied());
         let mut new = Graph::like(graph);
         let mut map: BTreeMap<NodeId, NodeId> = BTreeMap::new();
         let copy = |new: &mut Graph, map: &mut BTreeMap<NodeId, NodeId>, id: NodeId| {

@@ -1,7 +1,7 @@
 //! Where temporary buffers lie in one block of memory.
 //! Law: two buffers that are alive at the same time do not overlap; the same plan and sizes give the same places.
 
-use super::{BufferId, Home, Inst, Kernel, Kind, Plan, Stmt};
+use super::{BufferId, Home, Kind, Plan};
 
 /// Every place is a multiple of this many bytes: a cache line.
 pub const ALIGNMENT: u64 = 64;
@@ -38,40 +38,6 @@ fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
         }
     }
     lives
-}
-
-impl Kernel {
-    /// All buffers that it reads or writes; some may occur twice.
-    pub fn buffers(&self) -> Vec<BufferId> {
-        let mut all = Vec::new();
-        match self {
-            Kernel::Traversal(t) => in_body(&t.outer.body, &mut all),
-            Kernel::Contraction(c) => {
-                all.extend([c.a.buffer, c.b.buffer]);
-                all.extend(c.c.iter().map(|c| c.buffer));
-                c.epilogue.iter().for_each(|e| in_body(&e.rows.body, &mut all));
-            }
-            Kernel::Repeat(c) => {
-                all.extend(c.operands.iter().copied());
-                all.extend(c.results.iter().flatten().copied());
-            }
-            Kernel::Library(c) => {
-                all.extend(c.operands.iter().map(|o| o.buffer));
-                all.extend(c.results.iter().flatten().map(|r| r.buffer));
-            }
-        }
-        all
-    }
-}
-
-fn in_body(body: &[Stmt], all: &mut Vec<BufferId>) {
-    for s in body {
-        match s {
-            Stmt::Let(_, Inst::Load(b, _)) | Stmt::Store(b, _, _) | Stmt::Accumulate(_, b, _, _) => all.push(*b),
-            Stmt::Loop(l) => in_body(&l.body, all),
-            Stmt::Let(..) => {}
-        }
-    }
 }
 
 /// Arranges the temporary buffers of a plan, given the sizes of all dims: large ones first, each in the smallest gap

@@ -1,10 +1,7 @@
 //! What a kernel is estimated to cost: floating-point operations, bytes moved, and seconds on a machine.
 //! Law: an estimate depends on the plan, the sizes and the machine only.
 
-use super::{
-    Address, BufferId, Contraction, Extent, Index, Inst, Kernel, Kind, LibraryCall, Loop, Mode, Plan, Range, Scope,
-    Stmt, Traversal,
-};
+use super::{Address, BufferId, Contraction, Extent, Index, Inst, Kernel, Loop, Mode, Plan, Stmt, Traversal};
 use gannet_lang::program::Fun;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +49,8 @@ const ALONE: f64 = 1.2e-5;
 const LANES: f64 = 8.0;
 /// Seconds of an operation on a vector or on a number.
 const OPERATION: f64 = 1e-10;
+/// Seconds of an operation of the library.
+const CALLED: f64 = 1e-9;
 /// Seconds that an iteration of a loop takes besides, and that a loop takes before its first.
 const ITERATION: f64 = 6e-10;
 const LOOP: f64 = 2e-9;
@@ -70,56 +69,52 @@ impl Kernel {
 
     /// The estimate, given the sizes of all dims.
     pub fn estimate_on(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
-        match self {
-            Kernel::Traversal(t) => t.estimate(plan, sizes, machine),
-            Kernel::Contraction(c) => c.estimate(plan, sizes, machine),
-            Kernel::Repeat(c) => c.estimate(sizes, machine),
-            Kernel::Library(c) => c.estimate(plan, sizes, machine),
-        }
+        let bytes = self.bytes(plan, sizes);
+        let (flops, seconds) = match self {
+            Kernel::Repeat(c) => return c.estimate(sizes, machine),
+            Kernel::Traversal(t) => t.price(plan, sizes, machine),
+            Kernel::Contraction(c) => c.price(bytes, plan, sizes, machine),
+            Kernel::Library(c) => {
+                let flops = c.flops(sizes);
+                (flops, (flops * CALLED).max(moved(bytes, machine)))
+            }
+        };
+        Estimate { flops, bytes, seconds: START + seconds }
+    }
+
+    /// Of each buffer that it reads and of each that it writes.
+    fn bytes(&self, plan: &Plan, sizes: &[u64]) -> f64 {
+        let mut uses = BTreeSet::new();
+        self.each_use(&mut |b, written| {
+            uses.insert((b, written));
+        });
+        uses.iter().map(|(b, _)| plan.bytes(*b, sizes) as f64).sum()
     }
 }
 
 impl Traversal {
-    fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
-        let mut work = Work::new(plan, sizes, &self.scope);
+    /// Operations and seconds.
+    fn price(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> (f64, f64) {
+        let mut work = Work::new(plan, sizes);
         let (flops, time) = work.of(&self.outer, 1.0, 1.0);
-        let seconds = shared(time, self.parallel, machine).max(moved(work.touched(), machine));
-        let bytes = work.bytes();
-        Estimate { flops, bytes, seconds: START + seconds }
+        (flops, shared(time, self.parallel, machine).max(moved(work.touched(), machine)))
     }
 }
 
 impl Contraction {
-    fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
-        let count = |list: &[Extent]| list.iter().map(|e| e.eval(sizes) as f64).product::<f64>();
+    /// Operations and seconds.
+    fn price(&self, bytes: f64, plan: &Plan, sizes: &[u64], machine: &Machine) -> (f64, f64) {
+        let count = |list: &[Extent]| Extent::product(list, sizes) as f64;
         let (batch, m, n, k) = (count(&self.batch), count(&self.m), count(&self.n), count(&self.k));
-        let mut read = BTreeSet::from([self.a.buffer, self.b.buffer]);
-        let mut written: BTreeSet<BufferId> = self.c.iter().map(|c| c.buffer).collect();
-        let mut after = (0.0, 0.0);
-        if let Some(e) = &self.epilogue {
-            let mut work = Work::new(plan, sizes, &e.scope);
-            after = work.of(&e.rows, 1.0, 1.0);
-            read.extend(work.read.keys());
-            written.extend(work.written.keys());
-        }
+        let epilogue = self.epilogue.as_ref();
+        let (after, finish) = epilogue.map_or((0.0, 0.0), |e| Work::new(plan, sizes).of(&e.rows, 1.0, 1.0));
         let product = 2.0 * batch * m * n * k;
-        let bytes = total(plan, sizes, &read) + total(plan, sizes, &written);
         // Rows and columns fill register blocks, sums are long enough to be worth loading them; blocks are packed.
         let fill = |count: f64, block: f64| count / ((count / block).ceil() * block);
         let rate = machine.product / machine.threads * fill(m.max(n), 16.0).max(0.2) * (k / (k + 12.0));
-        let packing = batch * (m * k + k * n + 2.0 * m * n) * 1e-10;
-        let time = shared(product / rate + packing + after.1, true, machine);
-        Estimate { flops: product + after.0, bytes, seconds: START + time.max(moved(bytes, machine)) }
-    }
-}
-
-impl LibraryCall {
-    fn estimate(&self, plan: &Plan, sizes: &[u64], machine: &Machine) -> Estimate {
-        let read: BTreeSet<BufferId> = self.operands.iter().map(|o| o.buffer).collect();
-        let written: BTreeSet<BufferId> = self.results.iter().flatten().map(|r| r.buffer).collect();
-        let flops = self.flops(sizes);
-        let bytes = total(plan, sizes, &read) + total(plan, sizes, &written);
-        Estimate { flops, bytes, seconds: START + (flops * 1e-9).max(moved(bytes, machine)) }
+        let packing = batch * (m * k + k * n + 2.0 * m * n) * OPERATION;
+        let time = shared(product / rate + packing + finish, true, machine);
+        (product + after, time.max(moved(bytes, machine)))
     }
 }
 
@@ -134,27 +129,18 @@ fn moved(bytes: f64, machine: &Machine) -> f64 {
     near / (CACHE * machine.memory) + (bytes - near) / machine.memory
 }
 
-fn total(plan: &Plan, sizes: &[u64], buffers: &BTreeSet<BufferId>) -> f64 {
-    buffers.iter().map(|b| plan.bytes(*b, sizes) as f64).sum()
-}
-
 /// Counts the work of a body, and what it reads and writes.
 struct Work<'a> {
     plan: &'a Plan,
     sizes: &'a [u64],
-    scope: &'a Scope,
     /// What is read, and how many bytes by all looks at it together.
     read: BTreeMap<BufferId, f64>,
     written: BTreeMap<BufferId, f64>,
 }
 
 impl<'a> Work<'a> {
-    fn new(plan: &'a Plan, sizes: &'a [u64], scope: &'a Scope) -> Self {
-        Work { plan, sizes, scope, read: BTreeMap::new(), written: BTreeMap::new() }
-    }
-
-    fn bytes(&self) -> f64 {
-        self.read.keys().chain(self.written.keys()).map(|b| self.plan.bytes(*b, self.sizes) as f64).sum()
+    fn new(plan: &'a Plan, sizes: &'a [u64]) -> Self {
+        Work { plan, sizes, read: BTreeMap::new(), written: BTreeMap::new() }
     }
 
     /// Bytes that come through the caches: of what is hardly looked at no more than a line for each look.
@@ -165,11 +151,7 @@ impl<'a> Work<'a> {
 
     /// Operations and seconds of one thread, of a loop that is run so many times, inside of one in so many lanes.
     fn of(&mut self, l: &Loop, around: f64, times: f64) -> (f64, f64) {
-        let count = match &l.range {
-            Range::Full(e) => e.eval(self.sizes) as f64,
-            Range::Block { size, extent, .. } => (extent.eval(self.sizes) as f64).min(*size as f64),
-            Range::Blocks { size, extent } => (extent.eval(self.sizes) as f64 / *size as f64).ceil(),
-        };
+        let count = l.range.count(self.sizes) as f64;
         let lanes = if l.mode == Mode::Vector { LANES } else { 1.0 };
         let accs = l.accs.len() as f64;
         let (mut flops, mut time) = (accs, ITERATION + accs * CARRIED);
@@ -191,10 +173,8 @@ impl<'a> Work<'a> {
                 *self.read.entry(*b).or_default() += times * bytes;
                 (0.0, time)
             }
-            Stmt::Let(v, Inst::Map(fun, args)) => {
-                let real = self.scope.values[v.index()] == Kind::Real;
-                let times = args.len().max(2) as f64 - 1.0;
-                (times, times * OPERATION * weight(*fun, real))
+            Stmt::Let(_, Inst::Map(fun, args)) => {
+                (args.len().max(2) as f64 - 1.0, OPERATION * additions(*fun, args.len()))
             }
             Stmt::Let(_, Inst::Random(..)) => (0.0, 40.0 * OPERATION),
             Stmt::Let(..) => (0.0, 0.0),
@@ -228,16 +208,14 @@ impl<'a> Work<'a> {
     }
 }
 
-/// How many simple operations a function takes.
-fn weight(fun: Fun, real: bool) -> f64 {
-    use Fun::*;
+/// How many additions a function of so many operands takes the time of, about.
+pub(crate) fn additions(fun: Fun, args: usize) -> f64 {
     match fun {
-        Exp | Log | Tanh | Sigmoid => 14.0,
-        Expm1 | Log1p | Softplus | Erf | Sin | Cos | Tan | Atan2 => 22.0,
-        Pow => 40.0,
-        Recip | Div | Sqrt => 5.0,
-        IntDiv | Mod => 30.0,
-        _ if real => 1.0,
-        _ => 1.5,
+        Fun::Add | Fun::Mul => (args.max(2) - 1) as f64,
+        Fun::Exp | Fun::Log | Fun::Expm1 | Fun::Log1p => 7.0,
+        Fun::Sigmoid | Fun::Sin | Fun::Cos => 10.0,
+        Fun::Tanh | Fun::Softplus | Fun::Erf | Fun::Tan | Fun::Pow | Fun::Atan2 => 14.0,
+        Fun::Recip | Fun::Sqrt | Fun::Div => 3.0,
+        _ => 1.0,
     }
 }

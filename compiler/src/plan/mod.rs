@@ -13,9 +13,11 @@ mod library;
 mod repeat;
 mod svg;
 mod text;
+mod uses;
 mod verify;
 
 pub use arena::{Arrangement, arrange, arrange_by};
+pub(crate) use cost::additions;
 pub use cost::{Estimate, Machine};
 pub use library::{LibraryCall, Strided};
 pub use repeat::Repeat;
@@ -82,6 +84,11 @@ impl Extent {
     /// The value, given the sizes of all dims.
     pub fn eval(&self, sizes: &[u64]) -> i64 {
         self.dims.iter().fold(self.factor, |n, d| n * sizes[d.index()] as i64)
+    }
+
+    /// The number of entries of axes together, given the sizes of all dims.
+    pub fn product(axes: &[Extent], sizes: &[u64]) -> i64 {
+        axes.iter().map(|e| e.eval(sizes).max(0)).product()
     }
 
     /// Is it this constant?
@@ -220,6 +227,16 @@ pub enum Range {
 }
 
 impl Range {
+    /// The number of iterations, given the sizes of all dims: of a block, that of a whole one.
+    pub fn count(&self, sizes: &[u64]) -> i64 {
+        let n = match self {
+            Range::Full(extent) => extent.eval(sizes),
+            Range::Block { size, extent, .. } => (*size).min(extent.eval(sizes)),
+            Range::Blocks { size, extent } => (extent.eval(sizes) + size - 1) / size,
+        };
+        n.max(0)
+    }
+
     /// The number of iterations, at most, if it is fixed.
     pub fn known(&self) -> Option<i64> {
         match self {
@@ -420,6 +437,11 @@ impl Plan {
     /// A buffer.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// The buffer of the operand of that number, if this is the step of a loop and reads it.
+    pub fn argument(&self, k: usize) -> Option<BufferId> {
+        self.buffers.iter().position(|b| b.home == Home::Arg(k as u32)).map(BufferId::new)
     }
 
     /// The number of entries of a buffer.

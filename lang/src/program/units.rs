@@ -200,6 +200,11 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// The function that is meant where none is named: the training step, or what a task reports.
+    pub fn main_function(&self) -> &'static str {
+        if self.kind == UnitKind::Train { "step" } else { "report" }
+    }
+
     /// The function of that name.
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|f| f.name == name)

@@ -17,7 +17,7 @@ const DEPTH: usize = 16;
 /// The tiles of both operands then take 8 KiB of workgroup memory.
 const BLOCK: usize = 4;
 /// Rows and columns from which on the large tiles are used: below, most of a tile would be outside.
-const LARGE: u64 = 64;
+const LARGE: i64 = 64;
 
 /// How a product is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +33,10 @@ pub enum Form {
 impl Form {
     /// The form for these sizes.
     pub fn of(c: &Contraction, sizes: &[u64], target: Target) -> Form {
-        let count = |axes: &[Extent]| axes.iter().map(|e| e.eval(sizes).max(0) as u64).product::<u64>();
+        let large = |axes: &[Extent]| Extent::product(axes, sizes) >= LARGE;
         match target.tiles {
             false => Form::Entries,
-            true if count(&c.m) >= LARGE && count(&c.n) >= LARGE => Form::LargeTiles,
+            true if large(&c.m) && large(&c.n) => Form::LargeTiles,
             true => Form::Tiles,
         }
     }

@@ -3,7 +3,7 @@
 
 use super::shader::{Binding, Region, Target};
 use super::{remark, stored};
-use crate::plan::{BufferId, Condition, Inst, Kernel, Kind, Plan, Stmt};
+use crate::plan::{BufferId, Condition, Kind, Plan};
 use std::fmt::Write;
 
 /// The buffers of one kernel.
@@ -114,34 +114,12 @@ impl<'a> Memory<'a> {
 
 /// The buffers of a kernel in the order of first use, and whether it writes them.
 fn used(plan: &Plan, kernel: usize) -> Vec<(BufferId, bool)> {
-    let mut all = Vec::new();
-    match &plan.kernels[kernel] {
-        Kernel::Traversal(t) => in_body(&t.outer.body, &mut all),
-        Kernel::Contraction(c) => {
-            [&c.a, &c.b].iter().for_each(|x| note(&mut all, x.buffer, false));
-            c.c.iter().for_each(|x| note(&mut all, x.buffer, true));
-            c.epilogue.iter().for_each(|e| in_body(&e.rows.body, &mut all));
-        }
-        Kernel::Library(_) | Kernel::Repeat(_) => {}
-    }
-    plan.only[kernel].iter().for_each(|c| note(&mut all, c.buffer, false));
-    all
-}
-
-fn in_body(body: &[Stmt], all: &mut Vec<(BufferId, bool)>) {
-    for s in body {
-        match s {
-            Stmt::Let(_, Inst::Load(b, _)) => note(all, *b, false),
-            Stmt::Store(b, ..) | Stmt::Accumulate(_, b, ..) => note(all, *b, true),
-            Stmt::Loop(l) => in_body(&l.body, all),
-            Stmt::Let(..) => {}
-        }
-    }
-}
-
-fn note(all: &mut Vec<(BufferId, bool)>, buffer: BufferId, written: bool) {
-    match all.iter_mut().find(|(b, _)| *b == buffer) {
+    let mut all: Vec<(BufferId, bool)> = Vec::new();
+    let mut note = |buffer: BufferId, written: bool| match all.iter_mut().find(|(b, _)| *b == buffer) {
         Some((_, w)) => *w |= written,
         None => all.push((buffer, written)),
-    }
+    };
+    plan.kernels[kernel].each_use(&mut note);
+    plan.only[kernel].iter().for_each(|c| note(c.buffer, false));
+    all
 }

@@ -103,10 +103,12 @@ pub enum Grid {
 impl Grid {
     /// How many workgroups, given the sizes of all dims.
     pub fn groups(&self, sizes: &[u64]) -> u64 {
-        let product = |all: &[Extent]| all.iter().map(|e| e.eval(sizes).max(0) as u64).product::<u64>();
+        let product = |all: &[Extent]| Extent::product(all, sizes) as u64;
         match self {
             Grid::One => 1,
-            Grid::Entries(ranges) => ranges.iter().map(|r| places(r, sizes)).product::<u64>().div_ceil(GROUP.into()),
+            Grid::Entries(ranges) => {
+                ranges.iter().map(|r| r.count(sizes) as u64).product::<u64>().div_ceil(GROUP.into())
+            }
             Grid::Tiles { batch, rows, columns, edge } => {
                 product(batch) * product(rows).div_ceil(*edge) * product(columns).div_ceil(*edge)
             }
@@ -119,16 +121,6 @@ pub fn spread(groups: u64) -> (u32, u32) {
     let x = groups.min(GROUPS_X.into());
     (x as u32, groups.div_ceil(x.max(1)) as u32)
 }
-
-fn places(range: &Range, sizes: &[u64]) -> u64 {
-    let n = match range {
-        Range::Full(e) => e.eval(sizes),
-        Range::Blocks { size, extent } => (extent.eval(sizes) + size - 1) / size,
-        Range::Block { .. } => unreachable!("a grid has no blocks of loops around it"),
-    };
-    n.max(0) as u64
-}
-
 /// A kernel for a GPU.
 #[derive(Clone, Debug)]
 pub struct Shader {

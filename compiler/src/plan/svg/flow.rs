@@ -1,7 +1,7 @@
 //! Who writes what whom reads: what the picture's lines stand for.
 //! Law: a kernel stands after all whose writes it reads, and after all that use what it overwrites.
 
-use crate::plan::{BufferId, Home, Inst, Kernel, Plan, Stmt};
+use crate::plan::{BufferId, Home, Kernel, Plan};
 use std::collections::BTreeSet;
 
 /// What a kernel reads.
@@ -97,36 +97,6 @@ impl Touched {
     }
 
     fn kernel(&mut self, kernel: &Kernel) {
-        match kernel {
-            Kernel::Traversal(t) => self.body(&t.outer.body),
-            Kernel::Contraction(c) => {
-                [c.a.buffer, c.b.buffer].into_iter().for_each(|b| self.read(b));
-                c.c.iter().for_each(|c| self.write(c.buffer));
-                c.epilogue.iter().for_each(|e| self.body(&e.rows.body));
-            }
-            Kernel::Library(c) => {
-                c.operands.iter().for_each(|o| self.read(o.buffer));
-                c.results.iter().flatten().for_each(|r| self.write(r.buffer));
-            }
-            Kernel::Repeat(c) => {
-                c.operands.iter().for_each(|b| self.read(*b));
-                c.results.iter().flatten().for_each(|b| self.write(*b));
-            }
-        }
-    }
-
-    fn body(&mut self, body: &[Stmt]) {
-        for s in body {
-            match s {
-                Stmt::Let(_, Inst::Load(b, _)) => self.read(*b),
-                Stmt::Let(..) => {}
-                Stmt::Store(b, ..) => self.write(*b),
-                Stmt::Accumulate(_, b, ..) => {
-                    self.read(*b);
-                    self.write(*b);
-                }
-                Stmt::Loop(l) => self.body(&l.body),
-            }
-        }
+        kernel.each_use(&mut |b, written| if written { self.write(b) } else { self.read(b) });
     }
 }

@@ -10,7 +10,7 @@ use super::repeat::{BoundRepeat, Given};
 use crate::entries::in_order;
 use gannet_compiler::emit::cpu::{Compiled, Context, EpilogueFn, TraversalFn, compile};
 use gannet_compiler::plan::arena::arrange;
-use gannet_compiler::plan::{Access, BufferId, Condition, Contraction, Extent, Home, Kernel, Kind, Plan, Range};
+use gannet_compiler::plan::{Access, BufferId, Condition, Contraction, Extent, Home, Kernel, Kind, Plan};
 use gannet_lang::program::{Axis, InputId, Output};
 use std::sync::Arc;
 use std::time::Instant;
@@ -256,8 +256,7 @@ impl Bound {
 
     /// The buffer of the operand of that number, if this is the step of a loop and reads it.
     pub fn argument(&self, k: usize) -> Option<BufferId> {
-        let found = self.executable.plan.buffers.iter().position(|b| b.home == Home::Arg(k as u32));
-        found.map(BufferId::new)
+        self.executable.plan.argument(k)
     }
 
     /// Where a buffer lies.
@@ -336,7 +335,8 @@ impl Bound {
     pub fn ordered(&self, output: &Output, axes: &[Axis]) -> Option<Vec<f64>> {
         let (_, id) = self.plan().outputs.iter().find(|(o, _)| o == output)?;
         let values = self.values(output)?;
-        Some(in_order(&self.plan().buffer(*id).axes, axes, &self.sizes, values))
+        let size = |a: &Axis| self.sizes[a.dim.index()] as usize;
+        Some(in_order(&self.plan().buffer(*id).axes, axes, size, values))
     }
 
     /// An input's entries as numbers, in its storage order; `None`: the plan does not read it.
@@ -386,13 +386,7 @@ fn traverse(call: TraversalFn, context: &Context, lo: i64, hi: i64, grain: i64) 
 fn bind_kernel(executable: &Executable, k: usize, sizes: &[u64], store: &Store, threads: usize) -> Work {
     match &executable.plan.kernels[k] {
         Kernel::Traversal(t) => {
-            let count = match &t.outer.range {
-                Range::Full(extent) => extent.eval(sizes),
-                Range::Blocks { size, extent } => {
-                    extent.eval(sizes).max(0).div_euclid(*size) + i64::from(extent.eval(sizes) % size != 0)
-                }
-                Range::Block { .. } => unreachable!("the outermost loop is not inside another"),
-            };
+            let count = t.outer.range.count(sizes);
             let per_iteration = super::work::of_body(&t.outer.body, sizes).max(1);
             let parts = PARTS_PER_THREAD * threads as i64;
             let grain = if t.parallel { (SPLIT_WORK / per_iteration).max(count / parts).max(1) } else { count };

@@ -17,6 +17,17 @@ pub struct Profile {
     pub functions: Vec<(String, Vec<KernelTime>)>,
 }
 
+/// A call of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// When it began.
+    pub start: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// Which of the threads that take steps of a loop side by side made it; 0 elsewhere.
+    pub lane: usize,
+}
+
 /// A kernel's share of the time.
 #[derive(Clone, Debug)]
 pub struct KernelTime {
@@ -36,8 +47,8 @@ pub struct KernelTime {
     pub best: Duration,
     /// Of one call.
     pub estimate: Estimate,
-    /// When calls began and how long they took, if they are traced.
-    pub trace: Vec<(Instant, Duration)>,
+    /// Its calls, if they are traced.
+    pub trace: Vec<Call>,
     /// Of a loop: the kernels of its step.
     pub inside: Vec<KernelTime>,
 }
@@ -48,7 +59,7 @@ struct Calls {
     count: u64,
     time: Duration,
     best: Duration,
-    trace: Vec<(Instant, Duration)>,
+    trace: Vec<Call>,
 }
 
 /// Measures kernels while it exists.
@@ -73,7 +84,7 @@ impl Clock {
         calls.time += took;
         calls.best = calls.best.min(took);
         if self.traced && calls.trace.len() < TRACED {
-            calls.trace.push((since, took));
+            calls.trace.push(Call { start: since, took, lane: 0 });
         }
     }
 }
@@ -91,7 +102,19 @@ fn together(lanes: impl Iterator<Item = Vec<KernelTime>>) -> Vec<KernelTime> {
         }
         all
     };
-    lanes.reduce(add).unwrap_or_default()
+    let numbered = lanes.enumerate().map(|(k, mut lane)| {
+        on_lane(&mut lane, k);
+        lane
+    });
+    numbered.reduce(add).unwrap_or_default()
+}
+
+/// Says of calls, and of those inside of them, who made them.
+fn on_lane(times: &mut [KernelTime], lane: usize) {
+    for t in times {
+        t.trace.iter_mut().for_each(|call| call.lane = call.lane.max(lane));
+        on_lane(&mut t.inside, lane);
+    }
 }
 
 impl Bound {

@@ -9,8 +9,9 @@ use super::pipeline::Access;
 use super::repeat::BoundRepeat;
 use super::stream::{Dispatch, Staging, Stream};
 use crate::device::cpu::execute::{Store as HostStore, entry_bytes};
+use crate::entries::numbers;
 use gannet_compiler::emit::wgsl::{self, Binding, Form, Region, spread};
-use gannet_compiler::plan::{BufferId, Condition, Home, Kernel, Kind, Plan, arrange_by};
+use gannet_compiler::plan::{BufferId, Condition, Home, Kernel, Plan, arrange_by};
 use gannet_lang::diag::Diagnostic;
 use gannet_lang::program::{InputId, Output};
 use std::sync::Arc;
@@ -337,7 +338,8 @@ impl Bound {
     /// An input's entries as numbers, in its storage order; `None`: the plan does not read it.
     pub fn input(&self, input: InputId) -> Option<Vec<f64>> {
         let found = self.inputs.iter().find(|i| i.id == input && !i.data.is_null())?;
-        Some(numbers(self.host_bytes(found), self.plan().buffer(found.buffer).kind))
+        let (bytes, kind) = (self.host_bytes(found), self.plan().buffer(found.buffer).kind);
+        Some(numbers(bytes, kind, false, bytes.len() / entry_bytes(kind, false)))
     }
 
     /// An output's entries as numbers after the last run, in the buffer's storage order.
@@ -345,19 +347,10 @@ impl Bound {
         let (_, id) = self.plan().outputs.iter().find(|(o, _)| o == output)?;
         let k = self.read.iter().position(|b| b == id)?;
         let (words, kind) = (self.values.get(k)?, self.plan().buffer(*id).kind);
-        let mut host = vec![0; words.len() / 4 * entry_bytes(kind, false)];
+        let count = words.len() / 4;
+        let mut host = vec![0; count * entry_bytes(kind, false)];
         to_host(words, kind, &mut host);
-        Some(numbers(&host, kind))
-    }
-}
-
-/// Numbers as the host stores them.
-fn numbers(bytes: &[u8], kind: Kind) -> Vec<f64> {
-    let words = || bytes.chunks_exact(4).map(|w| <[u8; 4]>::try_from(w).expect("four bytes"));
-    match kind {
-        Kind::Real => words().map(|w| f64::from(f32::from_ne_bytes(w))).collect(),
-        Kind::Int => words().map(|w| f64::from(i32::from_ne_bytes(w))).collect(),
-        Kind::Bool => bytes.iter().map(|b| f64::from(*b)).collect(),
+        Some(numbers(&host, kind, false, count))
     }
 }
 

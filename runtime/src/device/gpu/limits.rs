@@ -27,11 +27,10 @@ impl Gpu {
 
 /// Iterations of all loops of one invocation, at most.
 fn iterations(kernel: &Kernel, sizes: &[u64]) -> u64 {
-    let count = |axes: &[Extent]| axes.iter().map(|e| e.eval(sizes).max(0) as u64).product::<u64>();
     match kernel {
         Kernel::Traversal(t) if t.parallel => of_body(&t.outer.body, sizes),
         Kernel::Traversal(t) => trips(&t.outer.range, sizes).saturating_mul(1 + of_body(&t.outer.body, sizes)),
-        Kernel::Contraction(c) => count(&c.k),
+        Kernel::Contraction(c) => Extent::product(&c.k, sizes) as u64,
         Kernel::Library(_) | Kernel::Repeat(_) => 0,
     }
 }
@@ -45,12 +44,7 @@ fn of_body(body: &[Stmt], sizes: &[u64]) -> u64 {
 }
 
 fn trips(range: &Range, sizes: &[u64]) -> u64 {
-    let n = match range {
-        Range::Full(e) => e.eval(sizes),
-        Range::Block { size, extent, .. } => (*size).min(extent.eval(sizes)),
-        Range::Blocks { size, extent } => (extent.eval(sizes) + size - 1) / size,
-    };
-    n.max(0) as u64
+    range.count(sizes) as u64
 }
 
 #[cfg(test)]

@@ -171,12 +171,6 @@ impl Making<'_> {
         Ok(Move::Turned(Dispatch { pipeline, group, groups: spread(order.entries().div_ceil(GROUP.into())) }))
     }
 
-    /// The step's buffer of an operand, if it reads it.
-    fn arg(&self, k: usize) -> Option<BufferId> {
-        let home = gannet_compiler::plan::Home::Arg(k as u32);
-        self.step.plan.buffers.iter().position(|b| b.home == home).map(BufferId::new)
-    }
-
     fn axes(plan: &Plan, b: BufferId) -> Vec<Axis> {
         plan.buffer(b).axes.clone()
     }
@@ -185,7 +179,7 @@ impl Making<'_> {
         let (mut before, mut slices) = (Vec::new(), Vec::new());
         let sliced = self.call.states..self.call.states + self.call.slices;
         for (k, operand) in self.call.operands.iter().enumerate() {
-            let Some(arg) = self.arg(k) else { continue };
+            let Some(arg) = self.step.plan.argument(k) else { continue };
             let arg = self.step.place(arg).clone();
             let from = self.outer.place(*operand).clone();
             let axes = Self::axes(&self.outer.plan, *operand);
@@ -234,7 +228,7 @@ impl Making<'_> {
             let next = self.call.output(k);
             let own = Self::axes(&self.step.plan, next);
             // A state that no step reads is still carried to the end.
-            let held = match self.arg(k) {
+            let held = match self.step.plan.argument(k) {
                 Some(arg) => self.step.place(arg).clone(),
                 None => {
                     let first = self.outer.place(self.call.operands[k]).clone();

@@ -229,11 +229,7 @@ pub fn assert_close(got: &[Vec<f64>], want: &[Vec<f64>], tolerance: f64, what: &
 /// Code agrees with the interpreter, and its results depend neither on how the range is split nor on the width of
 /// vectors (bit by bit).
 pub fn check(plan: &Plan, sizes: &[u64], buffers: &[Vec<f64>], tolerance: f64, what: &str) {
-    let n = match &traversal(plan).outer.range {
-        Range::Full(e) => e.eval(sizes),
-        Range::Blocks { size, extent } => (extent.eval(sizes) + size - 1) / size,
-        Range::Block { .. } => unreachable!("the outermost loop"),
-    };
+    let n = traversal(plan).outer.range.count(sizes);
     let code = compile(plan);
     let got = run_compiled(plan, &code, sizes, buffers, &[(0, n)], 0);
     assert_close(&got, &interpret(plan, sizes, buffers), tolerance, what);
